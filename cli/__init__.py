@@ -1,0 +1,1 @@
+"""The depthgauge command: wires the daemons together; nothing imports it."""

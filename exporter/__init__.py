@@ -1,0 +1,1 @@
+"""The exporter daemon: reads supervisord and Redis, publishes snapshots and metrics."""

@@ -1,0 +1,1 @@
+"""Queue systems: one file each, and the explicit list of them."""

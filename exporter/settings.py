@@ -1,0 +1,105 @@
+"""What the exporter is told: frozen values, already validated. The command line makes them (cli/config.py)."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from depthgauge.secrets import Secret
+from depthgauge.settings import BusSettings, WebSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueRule:
+    """Maps programs of a supervisord to the queues they serve; the first rule that matches decides."""
+
+    program: re.Pattern[str]
+    """Searched for with fullmatch in ``group:name`` and in ``name``; a group ``queue`` names the queue."""
+    queues: tuple[str, ...] = ()
+    """Queues served when the pattern has no group ``queue``; empty without one means: no worker."""
+    system: str | None = None
+    """Needed when more than one system is read from the Redis."""
+    redis: str | None = None
+    """Needed when more than one Redis is configured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SupervisorSettings:
+    """One supervisord."""
+
+    name: str
+    url: str
+    """``unix:///path`` or ``http://host:port/RPC2``, without credentials."""
+    username: str | None = None
+    password: Secret | None = None
+    rules: tuple[QueueRule, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaravelSettings:
+    """What Laravel needs told."""
+
+    prefix: str | None = None
+    """``database.redis.options.prefix``; None finds it (``laravel_database_``, ``laravel-database-`` …)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RqSettings:
+    """What RQ needs told."""
+
+    prefix: str = "rq"
+    """RQ_KEY_PREFIX."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListSettings:
+    """A plain list used as a queue."""
+
+    key: str
+    name: str
+    """The ``queue`` label; the key unless told otherwise."""
+    take: str = "left"
+    """The end jobs are taken from: ``left`` (LPOP) or ``right`` (RPOP)."""
+    processing: str | None = None
+    """Key of the list that holds jobs taken but not finished (LMOVE, BRPOPLPUSH)."""
+    time_field: str | None = None
+    """Dotted path of the enqueue time in a job that is a JSON object; its unit is told from its magnitude."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SortedSetSettings:
+    """A sorted set used as a queue."""
+
+    key: str
+    name: str
+    score: str = "due"
+    """``due``: scores are unix times (s, ms or µs); ``priority``: they are not times."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedisSettings:
+    """One Redis and what to read from it."""
+
+    name: str
+    url: Secret
+    systems: tuple[str, ...] = ("auto",)
+    queues: tuple[str, ...] = ()
+    """Always exported, also when empty. ``system:queue`` pins the system, a bare name goes to every system in use."""
+    laravel: LaravelSettings = LaravelSettings()
+    rq: RqSettings = RqSettings()
+    lists: tuple[ListSettings, ...] = ()
+    sorted_sets: tuple[SortedSetSettings, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExporterSettings:
+    """Everything the exporter daemon is told."""
+
+    host: str
+    interval: float = 15.0
+    state_dir: Path | None = None
+    series_budget: int = 10_000
+    """Series a metric family may have."""
+    supervisors: tuple[SupervisorSettings, ...] = ()
+    redis: tuple[RedisSettings, ...] = ()
+    bus: BusSettings | None = None
+    web: WebSettings = field(default_factory=lambda: WebSettings(listen=(":10139",)))

@@ -1,0 +1,1 @@
+"""The sink daemon: takes snapshots from the bus into the database."""

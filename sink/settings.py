@@ -1,0 +1,24 @@
+"""What the sink is told: frozen values, already validated. The command line makes them (cli/config.py)."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from depthgauge.secrets import Secret
+from depthgauge.settings import BusSettings, WebSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SinkSettings:
+    """Everything the sink daemon is told."""
+
+    dsn: Secret
+    """A libpq connection string or URL."""
+    bus: BusSettings
+    consumer: str
+    """This sink's name in the consumer group: stable over restarts, unique among sinks."""
+    batch_rows: int = 5000
+    """Rows a transaction may have (a single snapshot may have more)."""
+    batch_seconds: float = 1.0
+    """Seconds to wait for more snapshots once one is at hand."""
+    retention_raw: timedelta = timedelta(days=30)
+    web: WebSettings = field(default_factory=lambda: WebSettings(listen=(":10140",)))

@@ -1,0 +1,1 @@
+"""The database schema: once-only migrations, re-applied objects, and what differs between editions."""

@@ -1,0 +1,1 @@
+"""Objects re-applied at the end of every migrate."""

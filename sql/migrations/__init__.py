@@ -1,0 +1,1 @@
+"""Migrations, applied once each and frozen by hash in frozen.txt."""
