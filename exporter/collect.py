@@ -1,0 +1,222 @@
+"""The loop: read every source under its own deadline, build one snapshot a slot."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from msgspec import structs
+
+from depthgauge.errors import ErrorKind
+from depthgauge.snapshot import Cycle, Part, RedisQueues, Snapshot, SourceStatus, Supervisor
+from exporter.runner import Runner, Source
+from exporter.slots import next_step, slot_of
+
+log = logging.getLogger(__name__)
+
+BUDGET: Final = 0.8
+"""Share of the interval that a cycle may take; what has not answered by then is late."""
+MAX_TIMEOUT: Final = 10.0
+GENTLE: Final = 0.2
+"""A supervisord whose answer takes a larger share of the interval than this is asked every second slot only."""
+GRACE: Final = 0.2
+"""Seconds that the loop waits beyond a source's own deadline, so that the source can say itself what was wrong."""
+
+
+def source_timeout(interval: float) -> float:
+    """Return the seconds that one source may take in a cycle."""
+    return min(MAX_TIMEOUT, max(0.2, interval * BUDGET - GRACE))
+
+
+class SupervisorReader(Source[Supervisor], Protocol):
+    """A supervisord as a source."""
+
+    @property
+    def peer_pid(self) -> int | None:
+        """The pid at the other end of a unix socket."""
+
+
+class Enricher(Protocol):
+    """Adds to supervisors what this host knows: resources, queues served."""
+
+    def __call__(self, supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
+        """Return the supervisors, in their order; ``peers`` are the pids at the other ends of unix sockets."""
+
+
+class Leases(Protocol):
+    """Who reads a Redis that several exporters know."""
+
+    def allows(self, redis: str) -> bool:
+        """Say whether this exporter is the one to read it now."""
+
+
+class EveryoneCollects:
+    """Without a bus there is nobody to agree with: each exporter reads every Redis it is told of."""
+
+    def allows(self, redis: str) -> bool:  # noqa: ARG002  the protocol's signature
+        """Return True."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Who takes the snapshots."""
+
+    host: str
+    run_id: str
+    interval: float
+
+
+class Collector:
+    """Takes snapshots; ``take`` is one cycle, ``run`` the loop. Not for several threads at once."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        supervisors: Sequence[SupervisorReader],
+        redis: Sequence[Source[RedisQueues]],
+        enrich: Enricher,
+        leases: Leases,
+        clock: Callable[[], datetime],
+        drops: Callable[[], Mapping[str, int]] = dict,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.identity = identity
+        self._supervisors: list[Runner[Supervisor]] = [
+            Runner(source, clock=clock, monotonic=monotonic) for source in supervisors
+        ]
+        self._all: tuple[Runner[Supervisor] | Runner[RedisQueues], ...] = (*self._supervisors, *self._redis)
+        self._readers = {source.target: source for source in supervisors}
+        self._redis: list[Runner[RedisQueues]] = [Runner(source, clock=clock, monotonic=monotonic) for source in redis]
+        self._enrich = enrich
+        self._leases = leases
+        self._clock = clock
+        self._monotonic = monotonic
+        self._drops = drops
+        self._enriched: dict[str, Supervisor] = {}
+        self._host_status: SourceStatus | None = None
+        self._rests: set[str] = set()
+        self._seq = 0
+        self._skipped = 0
+
+    def run(self, emit: Callable[[Snapshot], None], stop: threading.Event) -> None:
+        """Collect until ``stop`` is set; give each snapshot to ``emit``.
+
+        The first snapshot comes at once and has ``seq`` 0: it is for show and must not be published, because a run of
+        this exporter that ended a moment ago may have published the same slot.
+        """
+        last = slot_of(self._clock(), self.identity.interval)
+        emit(self.take(last, seq=0))
+        while not stop.is_set():
+            step = next_step(self._clock(), last, self.identity.interval)
+            if step.slot is None:
+                stop.wait(step.wait)
+                continue
+            if step.skipped:
+                self._skipped += step.skipped
+                log.warning("skipped %d slots: collecting takes longer than the interval", step.skipped)
+            last = step.slot
+            self._seq += 1
+            emit(self.take(step.slot, seq=self._seq))
+
+    def take(self, slot: datetime, *, seq: int) -> Snapshot:
+        """Run one cycle."""
+        started = self._monotonic()
+        deadline = started + source_timeout(self.identity.interval) + GRACE
+        resting, self._rests = self._rests, set()
+        asked = [runner for runner in self._supervisors if runner.source.target not in resting]
+        allowed = [runner for runner in self._redis if self._leases.allows(runner.source.target)]
+        for supervisor in asked:
+            supervisor.begin()
+        for redis in self._redis:
+            if redis in allowed:
+                redis.begin()
+            else:
+                redis.forget()
+        for supervisor in asked:
+            supervisor.wait(deadline - self._monotonic())
+            self._judge_pace(supervisor)
+        supervisors = self._join()
+        for redis in allowed:
+            redis.wait(deadline - self._monotonic())
+        taken_at = self._clock()
+        statuses = [runner.status for runner in self._all]
+        snapshot = Snapshot(
+            host=self.identity.host,
+            run_id=self.identity.run_id,
+            seq=seq,
+            slot=slot,
+            taken_at=taken_at,
+            interval=self.identity.interval,
+            cycle=Cycle(seconds=self._monotonic() - started, skipped=self._skipped),
+            drops=dict(self._drops()),
+            sources=tuple(status for status in (*statuses, self._host_status) if status is not None),
+            supervisors=supervisors,
+            queues=tuple(runner.part for runner in allowed if runner.part is not None),
+        )
+        return _without_expired(snapshot)
+
+    def close(self) -> None:
+        """Let go of all sources; calls in flight end by their own deadlines."""
+        for runner in self._all:
+            runner.close()
+
+    def _judge_pace(self, runner: Runner[Supervisor]) -> None:
+        status = runner.status
+        if status is not None and status.seconds is not None and status.seconds > GENTLE * self.identity.interval:
+            self._rests.add(runner.source.target)
+
+    def _join(self) -> tuple[Supervisor, ...]:
+        """Add resources and queues to the parts read in this slot; keep earlier ones as they were."""
+        parts = {runner.source.target: runner.part for runner in self._supervisors if runner.part is not None}
+        news = [part for part in parts.values() if self._is_new(part)]
+        if news:
+            started = self._monotonic()
+            peers = {part.name: self._readers[part.name].peer_pid for part in news}
+            try:
+                joined = self._enrich(news, peers)
+            except Exception:
+                # The second edge to the machine: a defect in reading /proc must not cost the process states.
+                log.exception("reading process resources failed unexpectedly")
+                joined = news
+                self._host_status = self._processes_status(started, ErrorKind.INTERNAL)
+            else:
+                self._host_status = self._processes_status(started, None)
+            self._enriched.update((part.name, part) for part in joined)
+        return tuple(self._enriched[name] for name in parts if name in self._enriched)
+
+    def _is_new(self, part: Supervisor) -> bool:
+        known = self._enriched.get(part.name)
+        return known is None or known.observed_at != part.observed_at
+
+    def _processes_status(self, started: float, error: ErrorKind | None) -> SourceStatus:
+        before = self._host_status
+        errors = dict(before.errors) if before is not None else {}
+        now = self._clock()
+        if error is not None:
+            errors[error] = errors.get(error, 0) + 1
+        return SourceStatus(
+            kind="processes",
+            target="proc",
+            ok=error is None,
+            seconds=self._monotonic() - started,
+            error=error,
+            observed_at=now,
+            last_success_at=now if error is None else (before.last_success_at if before else None),
+            errors=errors,
+        )
+
+
+def _without_expired(snapshot: Snapshot) -> Snapshot:
+    def shown(part: Part) -> bool:
+        return snapshot.is_shown(part, snapshot.taken_at)
+
+    supervisors = tuple(filter(shown, snapshot.supervisors))
+    queues = tuple(filter(shown, snapshot.queues))
+    if len(supervisors) == len(snapshot.supervisors) and len(queues) == len(snapshot.queues):
+        return snapshot
+    return structs.replace(snapshot, supervisors=supervisors, queues=queues)

@@ -1,0 +1,204 @@
+"""Leases on the bus: which exporter reads a shared Redis, and whose host name it is.
+
+A lease saves work; it is not what makes the numbers right (every row carries its host, and fleet reads take the maximum
+over hosts). It is a key with the holder's token and a TTL of one interval, renewed three times an interval, so that
+somebody else takes over within two intervals of a holder's death. A holder trusts its own monotonic clock only: frozen
+and woken again, it knows that its lease ran out before it shows or publishes anything.
+
+While the bus cannot be reached nobody can agree on anything, and every exporter reads for itself.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Final
+
+import redis
+from msgspec import structs
+
+from depthgauge.redis_link import classify
+from depthgauge.snapshot import Snapshot
+from depthgauge.stream import LEASE_PREFIX
+
+log = logging.getLogger(__name__)
+
+MIN_TTL: Final = 1.5
+RENEWALS: Final = 3
+"""Renewals a TTL."""
+
+
+class Standing(Enum):
+    """What is known of one lease."""
+
+    UNKNOWN = "unknown"
+    """Not asked yet."""
+    HELD = "held"
+    ELSEWHERE = "elsewhere"
+    NO_BUS = "no_bus"
+    """The bus did not answer, so there is no agreement."""
+
+
+class Lease:
+    """One lease; ``attempt`` takes or renews it."""
+
+    def __init__(
+        self, bus: redis.Redis, name: str, token: str, *, ttl: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name = name
+        self._bus = bus
+        self._key = LEASE_PREFIX + name
+        self._token = token.encode()
+        self._ttl_ms = max(1, round(ttl * 1000))
+        self._monotonic = monotonic
+        self._until = 0.0
+        self._standing = Standing.UNKNOWN
+
+    @property
+    def standing(self) -> Standing:
+        """What holds right now; a lease that ran out by our own clock is not held, whatever the bus may say."""
+        if self._standing is Standing.HELD and self._monotonic() >= self._until:
+            return Standing.ELSEWHERE
+        return self._standing
+
+    def attempt(self) -> Standing:
+        """Take the lease or renew it; raise nothing: a bus that fails is NO_BUS."""
+        asked_at = self._monotonic()
+        before = self._standing
+        try:
+            mine = self._take_or_renew()
+        except (redis.exceptions.RedisError, OSError) as exc:
+            self._standing = Standing.NO_BUS
+            if before is not Standing.NO_BUS:
+                log.warning(
+                    "lease %s: the bus does not answer (%s); reading without agreement", self.name, classify(exc).value
+                )
+            return self._standing
+        if mine:
+            self._until = asked_at + self._ttl_ms / 1000
+        self._standing = Standing.HELD if mine else Standing.ELSEWHERE
+        if before is not self._standing:
+            log.info("lease %s is %s", self.name, "ours" if mine else "held by another exporter")
+        return self._standing
+
+    def mark_no_bus(self) -> None:
+        """Note that the bus was just found silent, without asking it again."""
+        self._standing = Standing.NO_BUS
+
+    def release(self) -> None:
+        """Give the lease back if it is ours; best effort, it runs out by itself."""
+        self._until = 0.0
+        if self._standing is not Standing.HELD:
+            return
+        self._standing = Standing.UNKNOWN
+        try:
+            self._change(lambda pipe: pipe.delete(self._key))
+        except (redis.exceptions.RedisError, OSError) as exc:
+            log.info("lease %s could not be given back (%s), it runs out by itself", self.name, classify(exc).value)
+
+    def _take_or_renew(self) -> bool:
+        if self._bus.set(self._key, self._token, nx=True, px=self._ttl_ms):
+            return True
+        return self._change(lambda pipe: pipe.pexpire(self._key, self._ttl_ms))
+
+    def _change(self, queue: "Callable[[redis.client.Pipeline], object]") -> bool:
+        """Run one command on the key if it holds our token, all or nothing; say whether it did."""
+        with self._bus.pipeline(transaction=True) as pipe:
+            pipe.watch(self._key)
+            if pipe.get(self._key) != self._token:  # type: ignore[comparison-overlap]  # a watching pipeline answers at once
+                return False
+            pipe.multi()
+            queue(pipe)
+            try:
+                return bool(pipe.execute()[0])
+            except redis.exceptions.WatchError:
+                return False
+
+
+class LeaseKeeper:
+    """Keeps all leases of one exporter in a thread of its own."""
+
+    def __init__(
+        self,
+        bus: redis.Redis,
+        token: str,
+        names: Sequence[str],
+        *,
+        interval: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus = bus
+        self._ttl = max(MIN_TTL, interval)
+        self._leases = {name: Lease(bus, name, token, ttl=self._ttl, monotonic=monotonic) for name in names}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Try every lease once, then keep them in the background."""
+        self._attempt_all()
+        self._thread.start()
+
+    def standing(self, name: str) -> Standing:
+        """What is known of a lease."""
+        return self._leases[name].standing
+
+    def standings(self) -> Mapping[str, Standing]:
+        """All of them."""
+        return {name: lease.standing for name, lease in self._leases.items()}
+
+    def stop(self, timeout: float) -> None:
+        """Stop renewing and give the leases back; after ``timeout`` seconds they are left to run out."""
+        self._stop.set()
+        releasing = threading.Thread(target=self._release_all, name="leases-release", daemon=True)
+        releasing.start()
+        releasing.join(timeout)
+
+    def _release_all(self) -> None:
+        if self._thread.is_alive():
+            self._thread.join()
+        for lease in self._leases.values():
+            lease.release()
+        self._bus.close()
+
+    def _attempt_all(self) -> None:
+        for lease in self._leases.values():
+            if lease.attempt() is Standing.NO_BUS:
+                # The others would only wait for the same time-out.
+                for other in self._leases.values():
+                    other.mark_no_bus()
+                return
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._ttl / RENEWALS):
+            self._attempt_all()
+
+
+def redis_lease(redis_name: str) -> str:
+    """Return the name of the lease on reading a Redis."""
+    return f"redis:{redis_name}"
+
+
+def host_lease(host: str) -> str:
+    """Return the name of the lease on a host name."""
+    return f"host:{host}"
+
+
+class LeasedRedis:
+    """Answers the collect loop and the renderer: may this exporter read and show a Redis now?"""
+
+    def __init__(self, keeper: LeaseKeeper) -> None:
+        self._keeper = keeper
+
+    def allows(self, redis: str) -> bool:
+        """Say whether this exporter is the one to read the Redis now."""
+        return self._keeper.standing(redis_lease(redis)) in (Standing.HELD, Standing.NO_BUS)
+
+    def visible(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot without backlogs whose lease ran out since it was taken."""
+        kept = tuple(part for part in snapshot.queues if self.allows(part.redis))
+        if len(kept) == len(snapshot.queues):
+            return snapshot
+        gone = {part.redis for part in snapshot.queues} - {part.redis for part in kept}
+        sources = tuple(s for s in snapshot.sources if s.kind != "redis" or s.target not in gone)
+        return structs.replace(snapshot, queues=kept, sources=sources)
