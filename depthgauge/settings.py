@@ -12,6 +12,8 @@ class BusSettings:
     url: Secret
     max_bytes: int = 64 * 1024 * 1024
     """Memory the stream may take before publishing stops."""
+    allow_eviction: bool = False
+    """Publish even to a Redis whose eviction policy may evict the stream."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,8 @@
 """Leases on the bus: which exporter reads a shared Redis, and whose host name it is.
 
 A lease saves work; it is not what makes the numbers right (every row carries its host, and fleet reads take the maximum
-over hosts). It is a key with the holder's token and a TTL of one interval, renewed three times an interval, so that
-somebody else takes over within two intervals of a holder's death. A holder trusts its own monotonic clock only: frozen
+over hosts). It is a key with the holder's token and a TTL of three quarters of an interval, tried by everybody every
+quarter, so that somebody else's next collection reads the target within two intervals of a holder's death. A holder trusts its own monotonic clock only: frozen
 and woken again, it knows that its lease ran out before it shows or publishes anything.
 
 While the bus cannot be reached nobody can agree on anything, and every exporter reads for itself.
@@ -24,7 +24,9 @@ from depthgauge.stream import LEASE_PREFIX
 
 log = logging.getLogger(__name__)
 
+TTL_INTERVALS: Final = 0.75
 MIN_TTL: Final = 1.5
+"""Seconds."""
 RENEWALS: Final = 3
 """Renewals a TTL."""
 
@@ -57,7 +59,7 @@ class Lease:
 
     @property
     def standing(self) -> Standing:
-        """What holds right now; a lease that ran out by our own clock is not held, whatever the bus may say."""
+        """Return what holds right now; a lease that ran out by our own clock is not held, whatever the bus may say."""
         if self._standing is Standing.HELD and self._monotonic() >= self._until:
             return Standing.ELSEWHERE
         return self._standing
@@ -105,8 +107,8 @@ class Lease:
     def _change(self, queue: "Callable[[redis.client.Pipeline], object]") -> bool:
         """Run one command on the key if it holds our token, all or nothing; say whether it did."""
         with self._bus.pipeline(transaction=True) as pipe:
-            pipe.watch(self._key)
-            if pipe.get(self._key) != self._token:  # type: ignore[comparison-overlap]  # a watching pipeline answers at once
+            pipe.watch(self._key)  # type: ignore[no-untyped-call]  # redis-py has no types here
+            if pipe.get(self._key) != self._token:
                 return False
             pipe.multi()
             queue(pipe)
@@ -129,7 +131,7 @@ class LeaseKeeper:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bus = bus
-        self._ttl = max(MIN_TTL, interval)
+        self._ttl = max(MIN_TTL, TTL_INTERVALS * interval)
         self._leases = {name: Lease(bus, name, token, ttl=self._ttl, monotonic=monotonic) for name in names}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -140,11 +142,11 @@ class LeaseKeeper:
         self._thread.start()
 
     def standing(self, name: str) -> Standing:
-        """What is known of a lease."""
+        """Return what is known of a lease."""
         return self._leases[name].standing
 
     def standings(self) -> Mapping[str, Standing]:
-        """All of them."""
+        """Return what is known of each."""
         return {name: lease.standing for name, lease in self._leases.items()}
 
     def stop(self, timeout: float) -> None:
@@ -185,7 +187,7 @@ def host_lease(host: str) -> str:
 
 
 class LeasedRedis:
-    """Answers the collect loop and the renderer: may this exporter read and show a Redis now?"""
+    """Tells the collect loop and the renderer whether this exporter may read and show a Redis now."""
 
     def __init__(self, keeper: LeaseKeeper) -> None:
         self._keeper = keeper
