@@ -24,7 +24,6 @@ from depthgauge.settings import BusSettings
 from depthgauge.snapshot import EXPIRY_INTERVALS, Snapshot
 from exporter.bus_check import BusCheck, DropReason
 
-
 log = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 2_000
@@ -165,7 +164,7 @@ class Publisher:
         newest = batch[-1]
         with self._bus.pipeline(transaction=False) as pipe:
             for item in batch:
-                pipe.xadd(stream.STREAM, {**item.fields})
+                pipe.xadd(stream.STREAM, dict(item.fields))  # type: ignore[arg-type]  # redis-py asks for a wider dict
             if not self._waiting:
                 pipe.set(stream.LATEST_PREFIX + newest.host, newest.fields["d"], ex=newest.cache_ttl)
                 pipe.zadd(stream.HOSTS, {newest.host: newest.slot})
