@@ -89,9 +89,9 @@ class Collector:
         self._supervisors: list[Runner[Supervisor]] = [
             Runner(source, clock=clock, monotonic=monotonic) for source in supervisors
         ]
-        self._all: tuple[Runner[Supervisor] | Runner[RedisQueues], ...] = (*self._supervisors, *self._redis)
         self._readers = {source.target: source for source in supervisors}
         self._redis: list[Runner[RedisQueues]] = [Runner(source, clock=clock, monotonic=monotonic) for source in redis]
+        self._all: tuple[Runner[Supervisor] | Runner[RedisQueues], ...] = (*self._supervisors, *self._redis)
         self._enrich = enrich
         self._leases = leases
         self._clock = clock

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def slot_of(now: datetime, interval: float) -> datetime:
     """Return the start of the slot that ``now`` lies in: the greatest whole multiple of ``interval`` since the epoch."""
-    ticks = int(now.timestamp() * 1_000_000) // round(interval * 1_000_000)
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ticks * round(interval * 1_000_000))
+    span = timedelta(seconds=interval)
+    return EPOCH + (now - EPOCH) // span * span
 
 
 @dataclass(frozen=True, slots=True)
