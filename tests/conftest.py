@@ -1,0 +1,5 @@
+"""Helpers that tests share; one a line, each a module in tests/plugins."""
+
+pytest_plugins = [
+    "tests.plugins.redis_server",
+]
