@@ -99,9 +99,6 @@ def client(url: Secret, *, timeout: float) -> redis.Redis:
         retry=None,
         protocol=2,
         client_name=CLIENT_NAME,
-        lib_name=None,
-        lib_version=None,
-        single_connection_client=False,
     )
 
 

@@ -56,11 +56,12 @@ def test_a_frozen_holder_knows_by_its_own_clock_that_it_lost_it(bus: redis.Redis
     clock = Monotonic()
     lease = Lease(bus, "redis:a", "one", ttl=10, monotonic=clock)
     lease.attempt()
-    assert lease.standing is Standing.HELD
+    assert lease.standing == Standing.HELD
 
     clock.now += 10
+    standing: Standing = lease.standing
 
-    assert lease.standing is Standing.ELSEWHERE
+    assert standing == Standing.ELSEWHERE
 
 
 def test_without_a_bus_everybody_reads_for_himself(redis_server: RedisServer, bus: redis.Redis) -> None:

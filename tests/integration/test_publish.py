@@ -43,7 +43,11 @@ def start(redis_server: RedisServer, registry: CollectorRegistry) -> Iterator[St
     started: list[Publisher] = []
 
     def begin(
-        *, may_publish: Callable[[], bool] = lambda: True, max_waiting: int = 100, **settings: object
+        *,
+        may_publish: Callable[[], bool] = lambda: True,
+        max_waiting: int = 100,
+        registry: CollectorRegistry = registry,
+        **settings: object,
     ) -> Publisher:
         bus = BusSettings(url=Secret(redis_server.url), **settings)  # type: ignore[arg-type]  # the test names fields
         publisher = Publisher(
@@ -106,19 +110,24 @@ def test_a_paused_bus_blocks_neither_the_loop_nor_the_stop(start: Start, redis_s
     try:
         for seq in range(1, 6):
             publisher.offer(snapshot(seq))
-        done = threading.Event()
-        threading.Thread(target=lambda: (publisher.stop(timeout=1.5), done.set()), daemon=True).start()
-        assert done.wait(3)
+        stopping = threading.Thread(target=publisher.stop, args=(1.5,), daemon=True)
+        stopping.start()
+        stopping.join(3)
+        assert not stopping.is_alive()
     finally:
         redis_server.resume()
 
 
-def test_a_full_stream_is_not_trimmed(start: Start, redis_server: RedisServer) -> None:
+def test_a_full_stream_is_not_trimmed(
+    start: Start, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     with redis_server.client() as bus:
         for _ in range(50):
             bus.xadd(stream.STREAM, {"d": b"x" * 1000})
         publisher = start(max_bytes=20_000, max_waiting=2)
-        for seq in range(1, 5):
+        publisher.offer(snapshot(1))
+        wait_for(lambda: "is a sink running" in caplog.text, timeout=5)
+        for seq in range(2, 5):
             publisher.offer(snapshot(seq))
         wait_for(lambda: publisher.drops() == {"bus_full": 2}, timeout=5)
         assert bus.xlen(stream.STREAM) == 50
@@ -138,7 +147,7 @@ def test_a_bus_that_may_evict_the_stream_is_refused_unless_told_otherwise(
         wait_for(lambda: "may evict unread snapshots" in caplog.text, timeout=5)
         assert bus.xlen(stream.STREAM) == 0
 
-        start(allow_eviction=True).offer(snapshot(1))
+        start(allow_eviction=True, registry=CollectorRegistry()).offer(snapshot(1))
         wait_for(lambda: bus.xlen(stream.STREAM) == 1, timeout=5)
 
 
