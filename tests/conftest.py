@@ -2,4 +2,7 @@
 
 pytest_plugins = [
     "tests.plugins.redis_server",
+    "tests.plugins.supervisord",
+    "tests.plugins.proxy",
+    "tests.plugins.scripted_server",
 ]

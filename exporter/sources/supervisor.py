@@ -131,8 +131,9 @@ class SupervisorSource:
 class Restarts:
     """Counts starts after the first one that was seen, per process; a lower bound, as two may fall between two calls.
 
-    A start is new when it is later than the one seen before, or when one living pid has replaced another, which holds
-    while a clock is being set back, too. A restart of supervisord itself starts every program anew and counts as one.
+    A start is new when it is later than the one seen before, or when another pid lives than the one seen before: that
+    holds within one second and after the clock was set back, too. A restart of supervisord itself starts every program
+    anew and counts as one.
     """
 
     def __init__(self) -> None:
@@ -146,7 +147,7 @@ class Restarts:
             if info.start > 0:
                 if start and (info.start > start or (info.pid and pid and info.pid != pid)):
                     count += 1
-                start, pid = info.start, info.pid
+                start, pid = info.start, info.pid or pid
             seen[info.group, info.name] = (start, pid, count)
         self._seen = seen
         return {key: count for key, (_start, _pid, count) in seen.items()}

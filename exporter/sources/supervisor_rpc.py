@@ -219,7 +219,9 @@ class RpcClient:
         if status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}:
             hint = "wrong user name or password" if self._has_login else "it wants a user name and a password"
             raise SourceError(ErrorKind.UNAUTHORIZED, f"HTTP {status} {reason}: {hint}")
-        if status in {http.HTTPStatus.NOT_FOUND, http.HTTPStatus.METHOD_NOT_ALLOWED}:
+        # supervisord answers 400 to a POST for a path that none of its handlers knows.
+        wrong_path = status == http.HTTPStatus.BAD_REQUEST and not self.endpoint.path.startswith("/RPC2")
+        if wrong_path or status in {http.HTTPStatus.NOT_FOUND, http.HTTPStatus.METHOD_NOT_ALLOWED}:
             raise SourceError(ErrorKind.NOT_RPC, f"HTTP {status} {reason} for {self.endpoint.path}: {_ADD_RPC2}")
         if 300 <= status < 400:
             where = masked(response.headers.get("Location", "elsewhere"))
@@ -248,7 +250,7 @@ _BY_TYPE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Error
     (
         (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead),
         ErrorKind.CLOSED,
-        "the server closed the connection before its reply was complete",
+        "the server closed the connection before its reply was complete: is it supervisord's port?",
     ),
     (http.client.HTTPException, ErrorKind.NOT_RPC, "what listens there does not speak HTTP: is the port right?"),
 )
@@ -307,7 +309,8 @@ def _parse(body: bytes) -> Any:
     parser.EndElementHandler = target.end
     parser.CharacterDataHandler = target.data
     parser.StartDoctypeDeclHandler = _refuse_doctype
-    target.xml("utf-8", None)
+    # Unmarshaller decodes bytes when it is told an encoding; expat has decoded already.
+    target.xml("", None)
     try:
         parser.Parse(body, True)
         values = target.close()
