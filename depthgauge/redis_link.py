@@ -9,7 +9,7 @@ from typing import Any, Final
 import redis
 
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.resp import MAX_BULK, Command, Reply, exchange
+from depthgauge.resp import MAX_BULK, Command, Reply, ReplyError, exchange
 from depthgauge.secrets import Secret, masked
 
 CLIENT_NAME: Final = "depthgauge"
@@ -103,12 +103,22 @@ def client(url: Secret, *, timeout: float) -> redis.Redis:
 
 
 class Link:
-    """One connection to one Redis, opened when needed and closed after any failure; not for several threads at once."""
+    """One connection to one Redis, opened when needed and closed after any failure; not for several threads at once.
+
+    redis-py opens the socket (TCP, TLS or unix); AUTH, SELECT and CLIENT SETNAME go through :func:`exchange`, so that one
+    deadline holds from the first byte to the last, and so that a user who may not set names can still read.
+    """
 
     def __init__(self, url: Secret, *, connect_timeout: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.url = url
+        self._connect_timeout = connect_timeout
         self._monotonic = monotonic
-        self._pool = client(url, timeout=connect_timeout).connection_pool
+        pool = client(url, timeout=connect_timeout).connection_pool
+        self._connection_class: Callable[..., Any] = pool.connection_class
+        self._options: dict[str, Any] = dict(pool.connection_kwargs)
+        self._username: str | None = self._options.pop("username", None) or None
+        self._password: str | None = self._options.pop("password", None) or None
+        self._database = int(self._options.get("db") or 0)
         self._connection: Any = None
 
     def exchange(self, commands: Sequence[Command], *, deadline: float, max_bulk: int = MAX_BULK) -> list[Reply]:
@@ -116,19 +126,55 @@ class Link:
         if not commands:
             return []
         try:
-            if self._connection is None:
-                connection: Any = self._pool.make_connection()
-                connection.connect()
-                self._connection = connection
-            return exchange(self._connection, commands, deadline=deadline, monotonic=self._monotonic, max_bulk=max_bulk)
+            connection = self._connection or self._connect(deadline)
+            return exchange(connection, commands, deadline=deadline, monotonic=self._monotonic, max_bulk=max_bulk)
         except BaseException as exc:
             self.close()
             if isinstance(exc, SourceError | OSError | redis.exceptions.RedisError):
                 raise explain(self.url, exc) from exc
             raise
 
+    def _connect(self, deadline: float) -> Any:
+        left = deadline - self._monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline passed before connecting")
+        patience = min(left, self._connect_timeout)
+        connection = self._connection_class(
+            **self._options
+            | {
+                "socket_timeout": patience,
+                "socket_connect_timeout": patience,
+                "redis_connect_func": _no_handshake,
+            }
+        )
+        self._connection = connection
+        connection.connect()
+        self._handshake(connection, deadline)
+        return connection
+
+    def _handshake(self, connection: Any, deadline: float) -> None:
+        commands: list[tuple[str | int, ...]] = []
+        if self._password is not None:
+            words = (self._username, self._password) if self._username else (self._password,)
+            commands.append(("AUTH", *words))
+        if self._database:
+            commands.append(("SELECT", self._database))
+        commands.append(("CLIENT", "SETNAME", CLIENT_NAME))
+        replies = exchange(connection, commands, deadline=deadline, monotonic=self._monotonic)
+        # The name is a courtesy to whoever reads CLIENT LIST: a user without the right to set it may go without.
+        for command, reply in zip(commands[:-1], replies[:-1], strict=True):
+            if isinstance(reply, ReplyError):
+                kind = kind_of_code(reply.code)
+                if command[0] == "AUTH" and kind is ErrorKind.FAULT:
+                    kind = ErrorKind.UNAUTHORIZED  # before Redis 6 a wrong password is a plain ERR
+                raise SourceError(kind, f"{command[0]!s} was refused: {reply.message}")
+
     def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._connection is not None:
-            self._connection.disconnect()
-            self._connection = None
+        """Close the connection, if there is one; a call in flight in another thread ends with an error."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+
+
+def _no_handshake(_connection: Any) -> None:
+    """Stand in for redis-py's own handshake, which waits for each command under a timeout of its own."""

@@ -7,21 +7,23 @@ server that sends a byte a second. The protocol is RESP2 (https://redis.io/docs/
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from depthgauge.errors import ErrorKind, SourceError
 
 Command = tuple[str | bytes | int | float, ...]
+"""One command, a word an argument: ``("ZCOUNT", key, "-inf", now)``."""
 
 MAX_BULK: Final = 1024 * 1024
 """Bytes of one reply that are kept; a larger one is read past and becomes :class:`TooLarge`."""
-MAX_TOTAL: Final = 64 * 1024 * 1024
+MAX_TOTAL: Final = 32 * 1024 * 1024
 """Bytes kept of all replies to one batch together; beyond it every further text becomes :class:`TooLarge`."""
 _CHUNK: Final = 64 * 1024
 _MAX_LINE: Final = 64 * 1024
 _MAX_ITEMS: Final = 1_000_000
+"""Items of all arrays of one batch together."""
 _MAX_DEPTH: Final = 8
 
 
@@ -50,6 +52,7 @@ class _Reader:
         self._monotonic = monotonic
         self._max_bulk = max_bulk
         self._budget = MAX_TOTAL
+        self._items = _MAX_ITEMS
         self._buffer = bytearray()
         self._at = 0
 
@@ -78,6 +81,8 @@ class _Reader:
         return line
 
     def _bulk(self, size: int) -> bytes | TooLarge:
+        if size < 0:
+            raise ValueError(f"a text of {size} bytes")
         if size > self._max_bulk or size > self._budget:
             left = size + 2
             while left > (have := len(self._buffer) - self._at):
@@ -107,10 +112,22 @@ class _Reader:
             return ReplyError(text.partition(" ")[0], text)
         if kind == b"*":
             count = int(rest)
-            if count > _MAX_ITEMS or depth > _MAX_DEPTH:
+            self._items -= max(0, count)
+            if self._items < 0 or depth > _MAX_DEPTH:
                 raise ValueError(f"a reply of {count} items, {depth} levels deep, is larger than we asked for")
             return None if count < 0 else [self.reply(depth + 1) for _ in range(count)]
         raise ValueError(f"{line[:40]!r} is no RESP2 reply")
+
+
+def pack(commands: Iterable[Command]) -> bytes:
+    """Return the commands as RESP arrays of bulk strings, ready to be sent in one piece."""
+    parts: list[bytes] = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for argument in command:
+            text = argument if isinstance(argument, bytes) else str(argument).encode()
+            parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
+    return b"".join(parts)
 
 
 def exchange(
@@ -127,11 +144,13 @@ def exchange(
     undefined and it has to be closed. Raise SourceError for bytes that are no RESP2; OSError and TimeoutError come
     through as they are.
     """
-    sock: socket.socket = connection._sock  # noqa: SLF001  redis-py has no public door to its socket
+    sock: socket.socket | None = connection._sock  # noqa: SLF001  redis-py has no public door to its socket
+    if sock is None:
+        raise ConnectionResetError("the connection was closed")
     reader = _Reader(sock, deadline, monotonic, max_bulk)
     sock.settimeout(max(0.001, deadline - monotonic()))
     try:
-        sock.sendall(b"".join(connection.pack_commands(commands)))
+        sock.sendall(pack(commands))
         return [reader.reply() for _ in commands]
     except ValueError as exc:
         raise SourceError(ErrorKind.GARBAGE, f"Redis sent something that is not its protocol: {exc}") from exc

@@ -17,26 +17,34 @@ Conversation = Generator[Sequence[Command], list[Reply], T]
 
 
 class QueueReader(Protocol):
-    """One queue system, as configured for one Redis."""
+    """One queue system, as configured for one Redis.
+
+    A *handle* is what the reader itself needs to find a queue again: the name, or the key, as the raw bytes Redis holds.
+    Only :attr:`Queue.name` is a cleaned name. Replies that are errors leave out their numbers and set the queue's
+    ``error``; they never harm another queue.
+    """
 
     @property
     def system(self) -> str:
         """The value of the ``system`` label."""
 
-    def configured(self) -> Sequence[str]:
-        """Return the queues that are always exported, also when their keys are gone."""
+    @property
+    def needs_scan(self) -> bool:
+        """Whether queues can only be found by walking the keys."""
 
-    def discover(self) -> Conversation[Sequence[str]]:
-        """Ask the system's own sets of names which queues there are; called in the background, every few minutes."""
+    def discover(self) -> Conversation[Sequence[bytes]]:
+        """Ask the system's own sets of names for handles; called in the background, every few minutes."""
 
-    def recognise(self, key: str) -> str | None:
-        """Return the queue that a key met by the background SCAN belongs to, or None if it is not this system's."""
+    def may_own(self, key: bytes) -> bool:
+        """Say whether a key met by the background SCAN looks like this system's; its TYPE is asked next."""
 
-    def read(self, names: Sequence[str], now: float) -> Conversation[Sequence[Queue]]:
-        """Read the queues of these names.
+    def recognise(self, key: bytes, kind: bytes) -> bytes | None:
+        """Return the handle of the queue that a key of this TYPE belongs to, or None if it is not this system's."""
 
-        At most two batches: counts, then heads. ``now`` is Redis's own time in unix seconds. A reply that is an error
-        leaves out its number and sets the queue's ``error``; it never harms another queue.
+    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
+        """Read the configured queues, also when their keys are gone, and those found (handles, each once).
+
+        At most three batches, counts first. ``now`` is Redis's own time in unix seconds.
         """
 
 
@@ -48,7 +56,10 @@ class CommandLine(Protocol):
         """The value of the ``system`` label."""
 
     def serves(self, argv: Sequence[str]) -> "Sequence[str] | None":
-        """Return the queues served by a process with this command line; None if it is no worker of this system."""
+        """Return the queues served by a process with this command line.
+
+        None if it is no worker of this system, or if its command line does not tell the queues.
+        """
 
 
 def converse(exchange: Callable[[Sequence[Command]], list[Reply]], conversations: Sequence[Conversation[T]]) -> list[T]:

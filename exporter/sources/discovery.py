@@ -1,0 +1,248 @@
+"""Finding queues in one Redis, in the background, on a connection and in a thread of its own."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from depthgauge.errors import SourceError
+from depthgauge.redis_link import Link
+from depthgauge.resp import Command, Reply, ReplyError
+from depthgauge.secrets import Secret
+from exporter.queues.reader import QueueReader, converse
+from exporter.sources.refusals import Refusals
+
+log = logging.getLogger(__name__)
+
+INTERVAL: Final = 300.0
+"""Seconds between two walks."""
+CALL_TIMEOUT: Final = 5.0
+MAX_KEYS: Final = 1_000_000
+"""Keys looked at in one walk; the next one goes on where it stopped."""
+MAX_FOUND: Final = 20_000
+"""Queues remembered for each system."""
+
+_PAGE: Final = 1000
+_PAUSE: Final = 0.005
+"""Seconds between two pages, so that a large key space does not keep Redis busy."""
+_SOON: Final = 10.0
+
+
+class Discovery:
+    """Knows the queues found so far: one that was found once stays, though its keys vanish when it is empty.
+
+    The thread starts with the first :meth:`use` and walks only while the exporter keeps using what it finds.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        url: Secret,
+        readers: Sequence[QueueReader],
+        *,
+        interval: float = INTERVAL,
+        max_keys: int = MAX_KEYS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.found: dict[str, tuple[bytes, ...]] = {reader.system: () for reader in readers}
+        """Handles by system; each tuple is replaced, never changed."""
+        self.run_id: str | None = None
+        """The server's run id when last asked; None while unknown."""
+        self.time_offset: float | None = None
+        """Redis's unix time minus the monotonic clock, when last asked."""
+        self.problem: str | None = None
+        """Why the last walk could not see everything; None if it could."""
+        self._target = target
+        self._readers = tuple(readers)
+        self._handles: dict[str, dict[bytes, None]] = {reader.system: {} for reader in readers}
+        self._interval = interval
+        self._max_keys = max_keys
+        self._monotonic = monotonic
+        self._link = Link(url, connect_timeout=CALL_TIMEOUT, monotonic=monotonic)
+        self._refusals = Refusals(target)
+        self._cursor = b"0"
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._asked = 0
+        self._begun = 0
+        self._done = 0
+        self._used = False
+        self._soon = False
+        self._full: set[str] = set()
+        self._thread: threading.Thread | None = None
+
+    def use(self) -> None:
+        """Say that the findings are being used; the first time this starts the first walk."""
+        self._used = True
+        if self._thread is None and not self._stop.is_set():
+            self._thread = threading.Thread(target=self._run, name=f"discovery:{self._target}", daemon=True)
+            self._thread.start()
+
+    def wait_first(self, seconds: float) -> bool:
+        """Wait for the end of the first walk; say whether it came."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._done > 0, max(0.0, seconds))
+
+    def now(self, deadline: float) -> bool:
+        """Walk at once; wait until that is done or until ``deadline`` (monotonic), say which."""
+        self.use()
+        with self._changed:
+            # A walk under way may have passed the place of a new queue already: only one that starts from now on counts.
+            wanted = self._asked = self._begun + 1
+            self._wake.set()
+            return self._changed.wait_for(lambda: self._done >= wanted, max(0.0, deadline - self._monotonic()))
+
+    def again_soon(self) -> None:
+        """Forget who the server was: it was away and may be another one now. Walk again in a moment."""
+        self.run_id = None
+        self._soon = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread; a call in flight is cut off."""
+        self._stop.set()
+        self._wake.set()
+        self._link.close()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._used = False
+            with self._changed:
+                self._begun += 1
+            self._walk()
+            with self._changed:
+                self._done += 1
+                self._changed.notify_all()
+            self._rest()
+        self._link.close()
+
+    def _rest(self) -> None:
+        """Wait for the next walk: the interval, shorter when asked for, longer while nobody uses what is found."""
+        due = self._monotonic() + self._interval
+        earliest = self._monotonic() + min(_SOON, self._interval)
+        while not self._stop.is_set() and self._asked <= self._done:
+            if self._soon:
+                self._soon = False
+                due = min(due, earliest)
+            left = due - self._monotonic()
+            if left <= 0 and self._used:
+                return
+            self._wake.wait(left if left > 0 else 1.0)
+            self._wake.clear()
+
+    def _walk(self) -> None:
+        try:
+            problems = [*self._ask_server(), *self._ask_systems(), *self._scan()]
+        except SourceError as exc:
+            problems = [str(exc)]
+        problem = problems[0] if problems else None
+        if problem is not None and problem != self.problem and not self._stop.is_set():
+            log.warning(
+                "redis %s: cannot discover all queues, those in the configuration are read: %s", self._target, problem
+            )
+        self.problem = problem
+
+    def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
+        replies = self._link.exchange(commands, deadline=self._monotonic() + CALL_TIMEOUT)
+        self._refusals.watch(commands, replies)
+        return replies
+
+    def _ask_server(self) -> list[str]:
+        before = self._monotonic()
+        info, clock = self._exchange([("INFO", "server"), ("TIME",)])
+        if (seconds := unix_time(clock)) is not None:
+            self.time_offset = seconds - (before + self._monotonic()) / 2
+        if isinstance(info, bytes):
+            fields = dict(line.partition(b":")[::2] for line in info.splitlines())
+            self.run_id = fields.get(b"run_id", b"").decode("ascii", "replace") or None
+        return []
+
+    def _ask_systems(self) -> list[str]:
+        problems: list[str] = []
+
+        def ask(commands: Sequence[Command]) -> list[Reply]:
+            replies = self._exchange(commands)
+            problems.extend(reply.message for reply in replies if isinstance(reply, ReplyError))
+            return replies
+
+        named = converse(ask, [reader.discover() for reader in self._readers])
+        for reader, handles in zip(self._readers, named, strict=True):
+            self._add(reader.system, handles)
+        return problems
+
+    def _scan(self) -> list[str]:
+        scanning = [reader for reader in self._readers if reader.needs_scan]
+        if not scanning:
+            return []
+        seen = 0
+        while not self._stop.is_set():
+            (reply,) = self._exchange([("SCAN", self._cursor, "COUNT", _PAGE)])
+            if isinstance(reply, ReplyError):
+                return [reply.message]
+            if not isinstance(reply, list) or len(reply) != 2:
+                return ["SCAN gave no page"]
+            cursor, page = reply
+            keys = [key for key in page if isinstance(key, bytes)] if isinstance(page, list) else []
+            self._match(scanning, keys)
+            self._cursor = cursor if isinstance(cursor, bytes) else b"0"
+            seen += len(keys)
+            if self._cursor == b"0":
+                return []
+            if seen >= self._max_keys:
+                log.warning(
+                    "redis %s: looked for queues in %d keys, the next walk goes on from there; name the queues in"
+                    " the configuration to have them at once",
+                    self._target,
+                    seen,
+                )
+                return []
+            self._stop.wait(_PAUSE)
+        return []
+
+    def _match(self, readers: Sequence[QueueReader], keys: Sequence[bytes]) -> None:
+        candidates = [(reader, key) for key in keys for reader in readers if reader.may_own(key)]
+        if not candidates:
+            return
+        kinds = self._exchange([("TYPE", key) for _, key in candidates])
+        found: dict[str, list[bytes]] = {}
+        for (reader, key), kind in zip(candidates, kinds, strict=True):
+            handle = reader.recognise(key, kind) if isinstance(kind, bytes) else None
+            if handle is not None:
+                found.setdefault(reader.system, []).append(handle)
+        for system, handles in found.items():
+            self._add(system, handles)
+
+    def _add(self, system: str, handles: Sequence[bytes]) -> None:
+        known = self._handles[system]
+        before = len(known)
+        for handle in handles:
+            if len(known) >= MAX_FOUND and handle not in known:
+                if system not in self._full:
+                    self._full.add(system)
+                    log.warning(
+                        "redis %s: more than %d %s queues; further ones are not read unless they are configured",
+                        self._target,
+                        MAX_FOUND,
+                        system,
+                    )
+                break
+            known[handle] = None
+        if len(known) > before:
+            self.found[system] = tuple(known)
+
+
+def unix_time(reply: Reply) -> float | None:
+    """Return the seconds of a reply to TIME; None if it is none."""
+    if not isinstance(reply, list) or len(reply) != 2:
+        return None
+    seconds, microseconds = reply
+    if not isinstance(seconds, bytes) or not isinstance(microseconds, bytes):
+        return None
+    try:
+        return int(seconds) + int(microseconds) / 1e6
+    except ValueError:
+        return None

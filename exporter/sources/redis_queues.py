@@ -1,0 +1,132 @@
+"""The backlogs of one Redis: all counts in one pipeline, heads in a second, never more than three round trips."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from depthgauge.errors import ErrorKind, SourceError
+from depthgauge.redis_link import Link, kind_of_code
+from depthgauge.resp import Command, Reply, ReplyError
+from depthgauge.secrets import masked
+from depthgauge.snapshot import Queue, RedisQueues
+from exporter.queues import active_readers
+from exporter.queues.reader import Conversation, converse
+from exporter.settings import RedisSettings
+from exporter.sources.discovery import INTERVAL, Discovery, unix_time
+from exporter.sources.refusals import Refusals
+
+KIND: Final = "redis"
+FIRST_WAIT: Final = 2.0
+"""Seconds that the first reading waits for the first discovery, at most half of its own timeout."""
+
+
+class RedisQueuesSource:
+    """Reads the queues of one Redis. ``timeout`` is what one :meth:`collect` may take, connecting included, in seconds.
+
+    Overdue jobs are counted against Redis's own clock: its offset to our monotonic clock is renewed with each reading, so
+    that a reading needs no round trip of its own for the time.
+    """
+
+    kind: Final = KIND
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        clock: Callable[[], datetime],
+        timeout: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        discovery_interval: float = INTERVAL,
+    ) -> None:
+        self.target = settings.name
+        self._settings = settings
+        self._clock = clock
+        self._monotonic = monotonic
+        self._timeout = timeout
+        self._active = active_readers(settings)
+        self._link = Link(settings.url, connect_timeout=timeout, monotonic=monotonic)
+        self._refusals = Refusals(settings.name)
+        self.discovery = Discovery(
+            settings.name,
+            settings.url,
+            [active.reader for active in self._active],
+            interval=discovery_interval,
+            monotonic=monotonic,
+        )
+        self._offset: float | None = None
+        self._first = True
+        self._failed = False
+        self._known: tuple[tuple[str, str], ...] = ()
+        self._lock = threading.Lock()
+
+    def collect(self) -> RedisQueues:
+        """Read all queues once; raise SourceError if the server cannot be read."""
+        deadline = self._monotonic() + self._timeout
+        self.discovery.use()
+        if self._first:
+            self._first = False
+            self.discovery.wait_first(min(FIRST_WAIT, self._timeout / 2))
+        try:
+            queues = self._read(deadline)
+        except SourceError:
+            self._failed = True
+            raise
+        if self._failed:
+            self._failed = False
+            self.discovery.again_soon()
+        with self._lock:
+            self._known = tuple((queue.system, queue.name) for queue in queues)
+        return RedisQueues(
+            observed_at=self._clock(), redis=self.target, run_id=self.discovery.run_id, queues=tuple(queues)
+        )
+
+    def known(self) -> Sequence[tuple[str, str]]:
+        """Return system and name of every queue in the last reading; safe to call from any thread."""
+        with self._lock:
+            return self._known
+
+    def discover_now(self, deadline: float) -> bool:
+        """Look for queues at once and wait until ``deadline`` (monotonic) for the end; say whether it came."""
+        return self.discovery.now(deadline)
+
+    def close(self) -> None:
+        """End the discovery and cut off a call in flight."""
+        self.discovery.close()
+        self._link.close()
+
+    def _read(self, deadline: float) -> list[Queue]:
+        def exchange(commands: Sequence[Command]) -> list[Reply]:
+            replies = self._link.exchange(commands, deadline=deadline)
+            self._refusals.watch(commands, replies)
+            return replies
+
+        found = self.discovery.found
+        readers = [active.reader for active in self._active if active.always or found[active.reader.system]]
+        now = self._redis_now()
+        conversations: list[Conversation[Sequence[Queue]]] = [
+            self._renew_offset(),
+            *(reader.read(found[reader.system], now) for reader in readers),
+        ]
+        return [queue for queues in converse(exchange, conversations) for queue in queues]
+
+    def _redis_now(self) -> float:
+        offset = self._offset if self._offset is not None else self.discovery.time_offset
+        return self._clock().timestamp() if offset is None else self._monotonic() + offset
+
+    def _renew_offset(self) -> Conversation[Sequence[Queue]]:
+        """Ask for the time beside the counts: also the proof that this server answers commands at all."""
+        (reply,) = yield [("TIME",)]
+        if isinstance(reply, ReplyError):
+            raise SourceError(
+                kind_of_code(reply.code),
+                f"Redis at {masked(self._settings.url.reveal())}: TIME was refused: {reply.message} (see docs/redis.md)",
+            )
+        seconds = unix_time(reply)
+        if seconds is None:
+            raise SourceError(
+                ErrorKind.GARBAGE, f"Redis at {masked(self._settings.url.reveal())} answered TIME with {reply!r}"
+            )
+        self._offset = seconds - self._monotonic()
+        return ()

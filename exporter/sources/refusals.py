@@ -1,0 +1,48 @@
+"""Errors that a Redis gives for single commands, told once each in the log."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from depthgauge.errors import ErrorKind
+from depthgauge.names import clean
+from depthgauge.redis_link import kind_of_code
+from depthgauge.resp import Command, Reply, ReplyError
+
+log = logging.getLogger(__name__)
+
+_ADVICE: Final = {
+    ErrorKind.ACL_DENIED: "grant it to this user, docs/redis.md has the line",
+    ErrorKind.WRONG_TYPE: "the key holds something else than a queue keeps there",
+}
+
+
+class Refusals:
+    """Which commands of one Redis failed, by command and error code."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._told: set[tuple[str, str]] = set()
+
+    def watch(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
+        """Log each kind of error once for each command, with the first key it met."""
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ReplyError):
+                self._tell(command, reply)
+
+    def _tell(self, command: Command, reply: ReplyError) -> None:
+        name = str(command[0])
+        if (name, reply.code) in self._told:
+            return
+        self._told.add((name, reply.code))
+        kind = kind_of_code(reply.code)
+        key = command[1] if len(command) > 1 else b""
+        log.warning(
+            "redis %s refuses %s %s: %s%s",
+            self._target,
+            name,
+            clean(key if isinstance(key, bytes) else str(key)),
+            clean(reply.message),
+            f" ({_ADVICE[kind]})" if kind in _ADVICE else "",
+            extra={"reason": kind.value},
+        )
