@@ -25,7 +25,7 @@ class Resolver:
         """Return at least one address; raise socket.gaierror, or TimeoutError after ``timeout`` seconds."""
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=_LITERAL)
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             found = self._ask(host, port, timeout)
         return [(family, where) for family, _type, _proto, _name, where in found]
 
