@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.plugins.needs",
     "tests.plugins.timescale_server",
+    "tests.plugins.postgres",
     "tests.plugins.redis_server",
     "tests.plugins.supervisord",
     "tests.plugins.proxy",

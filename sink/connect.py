@@ -1,0 +1,109 @@
+"""Connections to PostgreSQL: from a connection string, with defaults that a user's own settings win over, and with a
+deadline that holds even against a server that is frozen.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from depthgauge.errors import DepthgaugeError
+from depthgauge.secrets import Secret, masked
+from sink.schema import Connection
+
+log = logging.getLogger(__name__)
+
+APPLICATION: Final = "depthgauge-sink"
+
+_DEFAULTS: Final = {
+    "connect_timeout": "5",
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+    "target_session_attrs": "read-write",
+}
+
+_SESSION: Final[tuple[tuple[LiteralString, LiteralString], ...]] = (
+    ("SHOW statement_timeout", "SET statement_timeout = '30s'"),
+    ("SHOW lock_timeout", "SET lock_timeout = '5s'"),
+    ("SHOW idle_in_transaction_session_timeout", "SET idle_in_transaction_session_timeout = '60s'"),
+)
+"""What a session gets where neither the connection string, nor the role, nor the server sets it."""
+
+
+def parameters(dsn: Secret, *, application: str = APPLICATION) -> dict[str, str]:
+    """Return libpq's parameters: the connection string's own, and our defaults where it and libpq's environment are silent."""
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(dsn.reveal()).items() if value is not None}
+    except psycopg.ProgrammingError as exc:
+        raise DepthgaugeError(
+            f"the database's connection string {masked(dsn.reveal())!r} cannot be read: {masked(str(exc)).strip()}"
+        ) from None
+    environment = {"connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS"}
+    defaults = {name: value for name, value in _DEFAULTS.items() if environment.get(name, "") not in os.environ}
+    if "PGAPPNAME" not in os.environ:
+        defaults["application_name"] = application
+    return {**defaults, **given}
+
+
+def connect(dsn: Secret, *, application: str = APPLICATION) -> Connection:
+    """Return a connection in autocommit; raise psycopg.Error. A server that never answers ends in ``connect_timeout``."""
+    made: Connection = psycopg.connect(autocommit=True, **parameters(dsn, application=application))  # type: ignore[arg-type]  # libpq takes texts for all of them
+    return made
+
+
+def configure(connection: Connection) -> None:
+    """Give a session its time-outs and its time zone."""
+    for show, change in _SESSION:
+        row = connection.execute(show).fetchone()
+        if row is not None and row[0] == "0":
+            connection.execute(change)
+    connection.execute("SET timezone = 'UTC'")
+
+
+class Lifeline:
+    """A second hold on a connection's socket, by which another thread can end whatever waits for it.
+
+    Nothing else does: a frozen server enforces no statement_timeout, and its kernel goes on acknowledging keepalives.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._socket = socket.socket(fileno=os.dup(connection.pgconn.socket))
+        self._lock = threading.Lock()
+        self.expired = False
+        """Whether a deadline has cut the connection."""
+
+    def cut(self) -> None:
+        """Shut the socket down: a call in flight ends with an OperationalError at once."""
+        with self._lock, contextlib.suppress(OSError):  # it may be closed or shut down already: that is what we want
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        with self._lock:
+            self._socket.close()
+
+    @contextlib.contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Cut the connection if the block takes longer than ``seconds``."""
+        timer = threading.Timer(seconds, self._expire)
+        timer.name = "database-deadline"
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        self.expired = True
+        log.warning("the database does not answer: cutting the connection")
+        self.cut()

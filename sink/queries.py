@@ -1,0 +1,154 @@
+"""Every SQL statement of the sink, in one place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+ADVISORY_LOCK: Final = 0x6465707468  # "depth"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that snapshots are written to; ``columns`` in the order of the row types in rows.py."""
+
+    name: str
+    insert: LiteralString
+    """Takes one array a column."""
+    key: int
+    """Leading fields of a row that make its key; rows are sorted by them, so that two sinks cannot deadlock."""
+    documents: tuple[int, ...] = ()
+    """Places of jsonb columns."""
+
+
+LEDGER: Final = Table(
+    "snapshots",
+    """
+INSERT INTO depthgauge.snapshots (host, run_id, seq, recorded_at, taken_at, drops)
+SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::jsonb[])
+ON CONFLICT DO NOTHING
+RETURNING host, run_id, seq, recorded_at
+""",
+    key=4,
+    documents=(5,),
+)
+
+WORKERS: Final = Table(
+    "worker_snapshots",
+    """
+WITH added AS (
+    INSERT INTO depthgauge.worker_snapshots (
+        host, redis, system, queue, recorded_at, workers, registry_workers, busy_workers,
+        pending, processing, delayed, retry, blocked, failed, dead, completed,
+        oldest_job_age, avg_processing_time, throughput
+    )
+    SELECT * FROM unnest(
+        %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[],
+        %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+        %b::float8[], %b::float8[], %b::float8[]
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING host, recorded_at
+)
+SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
+""",
+    key=5,
+)
+
+QUEUES: Final = Table(
+    "queue_metrics",
+    """
+WITH added AS (
+    INSERT INTO depthgauge.queue_metrics (
+        host, recorded_at, active_workers, workers_by_queue, pending_jobs, processing_jobs,
+        delayed_jobs, failed_jobs, completed_jobs, pending_by_queue, failed_by_queue
+    )
+    SELECT * FROM unnest(
+        %b::text[], %b::timestamptz[], %b::bigint[], %b::jsonb[], %b::bigint[], %b::bigint[],
+        %b::bigint[], %b::bigint[], %b::bigint[], %b::jsonb[], %b::jsonb[]
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING host, recorded_at
+)
+SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
+""",
+    key=2,
+    documents=(3, 9, 10),
+)
+
+PROCESSES: Final = Table(
+    "process_snapshots",
+    """
+WITH added AS (
+    INSERT INTO depthgauge.process_snapshots (
+        host, supervisor, process_group, process, recorded_at, state, pid, started_at, exit_status,
+        cpu_seconds, rss_bytes, spawn_error
+    )
+    SELECT * FROM unnest(
+        %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::timestamptz[],
+        %b::bigint[], %b::float8[], %b::bigint[], %b::text[]
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING host, recorded_at
+)
+SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
+""",
+    key=5,
+)
+
+SLOT_MATES: Final = """
+SELECT host, recorded_at, count(*)
+FROM depthgauge.snapshots
+JOIN unnest(%b::text[], %b::timestamptz[]) AS fresh (host, recorded_at) USING (host, recorded_at)
+GROUP BY host, recorded_at
+"""
+"""How many snapshots the ledger holds of each host and slot."""
+
+ENSURE_PARTITIONS: Final = "SELECT depthgauge.ensure_partitions(%s::date[])"
+
+EXTENSION: Final = "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'"
+EXTENSION_AVAILABLE: Final = "SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'timescaledb'"
+COMMUNITY: Final = "SELECT _timescaledb_functions.tsl_loaded()"
+SCHEMA_EXISTS: Final = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'depthgauge'"
+TABLE_EXISTS: Final = """
+SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'depthgauge' AND c.relname = %s
+"""
+
+MAKE_SCHEMA: Final = "CREATE SCHEMA depthgauge"
+MAKE_BOOKKEEPING: Final[Sequence[LiteralString]] = (
+    """
+CREATE TABLE IF NOT EXISTS depthgauge.migrations (
+    name         text        PRIMARY KEY,
+    sha256       text        NOT NULL,
+    applied_at   timestamptz NOT NULL DEFAULT now(),
+    tool_version text        NOT NULL,
+    edition      text        NOT NULL
+)
+""",
+    """
+CREATE TABLE IF NOT EXISTS depthgauge.installation (
+    only_row            boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    layout              text        NOT NULL CHECK (layout IN ('hypertables', 'partitions')),
+    edition             text        NOT NULL CHECK (edition IN ('plain', 'apache', 'community')),
+    timescaledb_version text,
+    schema_version      bigint      NOT NULL,
+    tool_version        text        NOT NULL,
+    migrated_at         timestamptz NOT NULL
+)
+""",
+    "COMMENT ON TABLE depthgauge.migrations IS 'What depthgauge migrate has applied, once each.'",
+    "COMMENT ON TABLE depthgauge.installation IS 'What this database is; schema_version is 0 until the first migrate is complete.'",
+)
+APPLIED: Final = "SELECT name, sha256 FROM depthgauge.migrations ORDER BY name"
+RECORD_MIGRATION: Final = (
+    "INSERT INTO depthgauge.migrations (name, sha256, tool_version, edition) VALUES (%s, %s, %s, %s)"
+)
+INSTALLATION: Final = "SELECT layout, edition, timescaledb_version, schema_version FROM depthgauge.installation"
+RECORD_LAYOUT: Final = """
+INSERT INTO depthgauge.installation (layout, edition, timescaledb_version, schema_version, tool_version, migrated_at)
+VALUES (%s, %s, %s, 0, %s, now()) ON CONFLICT DO NOTHING
+"""
+RECORD_INSTALLATION: Final = """
+UPDATE depthgauge.installation
+SET edition = %s, timescaledb_version = %s, schema_version = %s, tool_version = %s, migrated_at = now()
+"""

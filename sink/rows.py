@@ -1,0 +1,282 @@
+"""Snapshot to rows: pure, so the same snapshot gives the same rows however often and wherever it is written.
+
+Only parts observed in the snapshot's slot make rows. ``None`` becomes NULL: unknown is never written as 0.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from depthgauge.snapshot import Process, ProcessState, Queue, ServedQueue, Snapshot, Supervisor
+
+_PASSING: Final = frozenset({ProcessState.STARTING, ProcessState.BACKOFF, ProcessState.STOPPING})
+_SLOW: Final = 0.2
+"""A supervisord that takes a larger share of the interval than this to answer is read every second slot only."""
+
+
+class LedgerRow(NamedTuple):
+    """A row of ``snapshots``; fields stand in the order of the columns, as in all rows here."""
+
+    host: str
+    run_id: str
+    seq: int
+    recorded_at: datetime
+    taken_at: datetime
+    drops: Mapping[str, int]
+
+
+class WorkerRow(NamedTuple):
+    """A row of ``worker_snapshots``."""
+
+    host: str
+    redis: str
+    system: str
+    queue: str
+    recorded_at: datetime
+    workers: int | None
+    registry_workers: int | None
+    busy_workers: int | None
+    pending: int | None
+    processing: int | None
+    delayed: int | None
+    retry: int | None
+    blocked: int | None
+    failed: int | None
+    dead: int | None
+    completed: int | None
+    oldest_job_age: float | None
+    avg_processing_time: float | None
+    throughput: float | None
+
+
+class QueueRow(NamedTuple):
+    """A row of ``queue_metrics``."""
+
+    host: str
+    recorded_at: datetime
+    active_workers: int | None
+    workers_by_queue: Mapping[str, int] | None
+    pending_jobs: int | None
+    processing_jobs: int | None
+    delayed_jobs: int | None
+    failed_jobs: int | None
+    completed_jobs: int | None
+    pending_by_queue: Mapping[str, int] | None
+    failed_by_queue: Mapping[str, int] | None
+
+
+class ProcessRow(NamedTuple):
+    """A row of ``process_snapshots``."""
+
+    host: str
+    supervisor: str
+    process_group: str
+    process: str
+    recorded_at: datetime
+    state: int
+    pid: int | None
+    started_at: datetime | None
+    exit_status: int | None
+    cpu_seconds: float | None
+    rss_bytes: int | None
+    spawn_error: str | None
+
+
+class Rows(NamedTuple):
+    """All rows of one snapshot; keys are unique within each table."""
+
+    ledger: LedgerRow
+    workers: tuple[WorkerRow, ...]
+    queues: tuple[QueueRow, ...]
+    processes: tuple[ProcessRow, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of rows, the ledger's included."""
+        return 1 + len(self.workers) + len(self.queues) + len(self.processes)
+
+
+def rows_of(snapshot: Snapshot) -> Rows:
+    """Return the rows of a snapshot."""
+    slot = snapshot.slot.astimezone(UTC)
+    return Rows(
+        ledger=LedgerRow(snapshot.host, snapshot.run_id, snapshot.seq, slot, snapshot.taken_at, dict(snapshot.drops)),
+        workers=tuple(_worker_rows(snapshot, slot)),
+        queues=(_queue_row(snapshot, slot),),
+        processes=tuple(_process_rows(snapshot, slot)),
+    )
+
+
+def _worker_rows(snapshot: Snapshot, slot: datetime) -> Iterable[WorkerRow]:
+    workers = _workers(snapshot)
+    backlogs: dict[ServedQueue, Queue] = {}
+    for part in snapshot.queues:
+        if snapshot.is_fresh(part):
+            for queue in part.queues:
+                backlogs.setdefault(ServedQueue(redis=part.redis, system=queue.system, queue=queue.name), queue)
+    observed = {key for key, processes in workers.items() if processes is not None}
+    unread = Queue(system="", name="")
+    for key in sorted(backlogs.keys() | observed, key=lambda key: (key.redis, key.system, key.queue)):
+        queue = backlogs.get(key, unread)
+        yield WorkerRow(
+            host=snapshot.host,
+            redis=key.redis,
+            system=key.system,
+            queue=key.queue,
+            recorded_at=slot,
+            workers=workers.get(key),
+            registry_workers=queue.registry_workers,
+            busy_workers=queue.registry_workers_busy,
+            pending=queue.live.waiting,
+            processing=queue.live.active,
+            delayed=queue.live.delayed,
+            retry=queue.live.retry,
+            blocked=queue.live.blocked,
+            failed=queue.kept.failed,
+            dead=queue.kept.dead,
+            completed=queue.completed_total,
+            oldest_job_age=_age(slot, queue.head_eligible_at),
+            avg_processing_time=_float(queue.processing_seconds),
+            throughput=None,
+        )
+
+
+def _workers(snapshot: Snapshot) -> dict[ServedQueue, int | None]:
+    """Worker processes by queue, over all supervisors; None where one that was not read in this slot has a part in it."""
+    workers: dict[ServedQueue, int | None] = {}
+    for supervisor in snapshot.supervisors:
+        fresh = snapshot.is_fresh(supervisor)
+        for served in supervisor.workers:
+            key = ServedQueue(redis=served.redis, system=served.system, queue=served.queue)
+            before = workers.get(key, 0)
+            workers[key] = before + served.processes if fresh and before is not None else None
+    return workers
+
+
+def _queue_row(snapshot: Snapshot, slot: datetime) -> QueueRow:
+    complete = bool(snapshot.queues) and all(map(snapshot.is_fresh, snapshot.queues))
+    queues = [queue for part in snapshot.queues for queue in part.queues] if complete else None
+    manned = bool(snapshot.supervisors) and all(map(snapshot.is_fresh, snapshot.supervisors))
+    processes = [each.processes for supervisor in snapshot.supervisors for each in supervisor.worker_processes]
+    return QueueRow(
+        host=snapshot.host,
+        recorded_at=slot,
+        active_workers=sum(processes) if manned and processes else None,
+        workers_by_queue=_workers_by_queue(snapshot) if manned else None,
+        pending_jobs=_total(queues, _pending),
+        processing_jobs=_total(queues, lambda queue: queue.live.active),
+        delayed_jobs=_total(queues, _delayed),
+        failed_jobs=_total(queues, _failed),
+        completed_jobs=_total(queues, lambda queue: queue.completed_total) if queues else None,
+        pending_by_queue=_by_queue(queues, _pending),
+        failed_by_queue=_by_queue(queues, _failed),
+    )
+
+
+def _pending(queue: Queue) -> int | None:
+    return queue.live.waiting
+
+
+def _delayed(queue: Queue) -> int | None:
+    return _sum((queue.live.delayed, queue.live.retry, queue.live.blocked))
+
+
+def _failed(queue: Queue) -> int | None:
+    return _sum((queue.kept.failed, queue.kept.dead))
+
+
+def _workers_by_queue(snapshot: Snapshot) -> Mapping[str, int] | None:
+    served = [
+        (key.queue, processes) for key, processes in sorted(_workers(snapshot).items(), key=lambda item: item[0].queue)
+    ]
+    return _gathered(served) or None
+
+
+def _by_queue(queues: list[Queue] | None, number: Callable[[Queue], int | None]) -> Mapping[str, int] | None:
+    if queues is None:
+        return None
+    return _gathered((queue.name, number(queue)) for queue in sorted(queues, key=lambda queue: queue.name))
+
+
+def _gathered(numbers: Iterable[tuple[str, int | None]]) -> dict[str, int]:
+    gathered: dict[str, int] = {}
+    for name, number in numbers:
+        if number is not None:
+            gathered[name] = gathered.get(name, 0) + number
+    return gathered
+
+
+def _total(queues: list[Queue] | None, number: Callable[[Queue], int | None]) -> int | None:
+    """Sum over the queues that have the number; 0 without any queue, None when no queue has it."""
+    if queues is None:
+        return None
+    return _sum(map(number, queues)) if queues else 0
+
+
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+def _process_rows(snapshot: Snapshot, slot: datetime) -> Iterable[ProcessRow]:
+    written: set[tuple[str, str, str]] = set()
+    for supervisor in snapshot.supervisors:
+        if not snapshot.is_fresh(supervisor):
+            continue
+        minute = _opens_minute(snapshot, supervisor, slot)
+        for process in supervisor.processes:
+            key = (supervisor.name, process.group, process.name)
+            if key not in written and (minute or _has_changed(process, supervisor, snapshot.interval)):
+                written.add(key)
+                yield _process_row(snapshot.host, supervisor, process, slot)
+
+
+def _opens_minute(snapshot: Snapshot, supervisor: Supervisor, slot: datetime) -> bool:
+    """Say whether this is the first slot of a minute in which the supervisord can have been read."""
+    slow = any(
+        status.kind == "supervisor"
+        and status.target == supervisor.name
+        and status.seconds is not None
+        and status.seconds > _SLOW * snapshot.interval
+        for status in snapshot.sources
+    )
+    seconds = slot.timestamp()
+    return seconds // 60 != (seconds - snapshot.interval * (2 if slow else 1)) // 60
+
+
+def _has_changed(process: Process, supervisor: Supervisor, interval: float) -> bool:
+    """Say whether the process changed since its last reading, by supervisord's clock and whole seconds.
+
+    A snapshot does not know the one before it; two intervals cover a slot that was skipped. A process on its way between
+    two states is written in every slot, so that its arrival is at most a minute from the row before it.
+    """
+    if process.state in _PASSING:
+        return True
+    since = supervisor.now - timedelta(seconds=min(2 * interval, 86_400.0) + 1)
+    return any(moment is not None and moment >= since for moment in (process.start, process.stop))
+
+
+def _process_row(host: str, supervisor: Supervisor, process: Process, slot: datetime) -> ProcessRow:
+    resources = process.resources
+    return ProcessRow(
+        host=host,
+        supervisor=supervisor.name,
+        process_group=process.group,
+        process=process.name,
+        recorded_at=slot,
+        state=process.state,
+        pid=process.pid,
+        started_at=process.start,
+        exit_status=process.exit_status,
+        cpu_seconds=_float(resources.cpu_seconds) if resources else None,
+        rss_bytes=resources.resident_memory_bytes if resources else None,
+        spawn_error=process.spawn_error,
+    )
+
+
+def _age(slot: datetime, moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (slot - moment).total_seconds())
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
