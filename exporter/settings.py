@@ -13,7 +13,8 @@ class QueueRule:
     """Maps programs of a supervisord to the queues they serve; the first rule that matches decides."""
 
     program: re.Pattern[str]
-    """Searched for with fullmatch in ``group:name`` and in ``name``; a group ``queue`` names the queue."""
+    """Tried with fullmatch on the program's name (without the number that numprocs adds), on the process's name and on
+    ``group:name``, in this order; a named group ``queue`` gives the queue, or several with commas between."""
     queues: tuple[str, ...] = ()
     """Queues served when the pattern has no group ``queue``; empty without one means: no worker."""
     system: str | None = None

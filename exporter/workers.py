@@ -5,6 +5,7 @@ stays unmapped, is named once in the log, and shows in ``WorkerMap.unmapped``: n
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from exporter.queues.reader import CommandLine
 from exporter.settings import QueueRule, RedisSettings
 
 AUTO: Final = "auto"
+_NUMBER: Final = re.compile(r"[-_.]?\d+")
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +146,7 @@ class WorkerMap:
 
     def _by_rule(self, supervisor: str, process: Process) -> Claim | None:
         for rule in self._rules.get(supervisor, ()):
-            found = rule.program.fullmatch(f"{process.group}:{process.name}") or rule.program.fullmatch(process.name)
+            found = next(filter(None, map(rule.program.fullmatch, _names(process))), None)
             if found is None:
                 continue
             named = found.groupdict().get("queue")
@@ -214,6 +216,17 @@ class WorkerMap:
     def _systems_of(self, redis: RedisSettings) -> Sequence[str]:
         only_told = AUTO not in redis.systems and not redis.lists and not redis.sorted_sets
         return redis.systems if only_told else self._systems
+
+
+def _names(process: Process) -> tuple[str, str, str]:
+    """Return what a rule is matched with: the program, the process and ``group:name``.
+
+    With numprocs one program ``mail`` is a group ``mail`` of processes ``mail_00``, ``mail_01`` …: the number belongs to
+    no queue's name.
+    """
+    group, name = process.group, process.name
+    is_numbered = name.startswith(group) and _NUMBER.fullmatch(name, len(group)) is not None
+    return (group if is_numbered else name, name, f"{group}:{name}")
 
 
 def _distinct(queues: Iterable[str]) -> tuple[str, ...]:

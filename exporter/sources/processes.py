@@ -185,7 +185,7 @@ class ResourceReader:
         # A supervisord that made itself a daemon opened its socket before: the peer is its parent, which has ended.
         # One that is older and still there is another process: its pids belong to another namespace.
         opener = self._table.get(peer)
-        return peer > 0 and (opener is None or opener.start > daemon.start)
+        return peer > 0 and (opener is None or opener.zombie or opener.start > daemon.start)
 
     def _fill(self, supervisor: Supervisor, peer: int | None, boot: float) -> Supervisor:
         if not self._may_be_local(supervisor, peer):

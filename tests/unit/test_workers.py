@@ -1,0 +1,319 @@
+"""Programs to queues: rules first, then command lines, never a guess, and zero once mapped."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from depthgauge.secrets import Secret
+from depthgauge.snapshot import (
+    Process,
+    ProcessState,
+    QueueWorkers,
+    Resources,
+    ServedQueue,
+    Supervisor,
+    WorkerProcesses,
+)
+from exporter.queues.reader import CommandLine
+from exporter.settings import ListSettings, QueueRule, RedisSettings
+from exporter.workers import Unmapped, WorkerMap
+
+NOW = datetime(2026, 8, 21, 12, tzinfo=UTC)
+SYSTEMS = ("laravel", "rq", "list")
+
+
+class Worker:
+    """A command line reader: ``NAME work a,b``."""
+
+    def __init__(self, system: str) -> None:
+        self.system = system
+
+    def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
+        return argv[2].split(",") if argv[:2] == (self.system, "work") else None
+
+
+class Table:
+    """What runs on this host: argv and children by pid."""
+
+    def __init__(self) -> None:
+        self.argv: dict[int, tuple[str, ...]] = {}
+        self.children: dict[int, Sequence[int]] = {}
+        self.asked: list[int] = []
+
+    def command_lines(self, pids: Iterable[int]) -> Mapping[int, tuple[str, ...]]:
+        wanted = list(pids)
+        self.asked += wanted
+        return {pid: self.argv[pid] for pid in wanted if pid in self.argv}
+
+    def descendants(self, pid: int) -> Sequence[int]:
+        return self.children.get(pid, ())
+
+
+def redis(
+    name: str = "default", *, systems: tuple[str, ...] = ("auto",), lists: tuple[ListSettings, ...] = ()
+) -> RedisSettings:
+    return RedisSettings(name=name, url=Secret("redis://x"), systems=systems, lists=lists)
+
+
+def rule(program: str, *queues: str, system: str | None = None, redis: str | None = None) -> QueueRule:
+    return QueueRule(program=re.compile(program), queues=queues, system=system, redis=redis)
+
+
+def worker_map(
+    *rules: QueueRule,
+    redises: Sequence[RedisSettings] = (redis(),),
+    known: Mapping[tuple[str, str], Sequence[str]] | None = None,
+) -> WorkerMap:
+    readers: list[CommandLine] = [Worker("laravel"), Worker("rq")]
+    return WorkerMap(
+        rules={"main": rules},
+        command_lines=readers,
+        redises=redises,
+        systems=SYSTEMS,
+        known=lambda system, queue: (known or {}).get((system, queue), ()),
+    )
+
+
+def process(
+    name: str,
+    *,
+    group: str | None = None,
+    state: int = ProcessState.RUNNING,
+    pid: int | None = None,
+    local: bool = True,
+    start: int = 1,
+) -> Process:
+    return Process(
+        group=group or name,
+        name=name,
+        state=state,
+        pid=pid,
+        start=datetime.fromtimestamp(start, UTC),
+        resources=Resources() if local and pid else None,
+    )
+
+
+def fill(workers: WorkerMap, *processes: Process, table: Table | None = None, name: str = "main") -> Supervisor:
+    supervisor = Supervisor(observed_at=NOW, name=name, now=NOW, state=1, processes=processes)
+    (filled,) = workers.fill([supervisor], table or Table())
+    return filled
+
+
+def served(supervisor: Supervisor) -> list[list[tuple[str, str, str]]]:
+    return [[(each.redis, each.system, each.queue) for each in process.serves] for process in supervisor.processes]
+
+
+def test_rule_with_a_named_group() -> None:
+    workers = worker_map(rule(r"laravel-worker-(?P<queue>.+)", system="laravel"))
+    seen = fill(workers, process("laravel-worker-high"), process("laravel-worker-a, b,,a"), process("other"))
+    assert served(seen) == [
+        [("default", "laravel", "high")],
+        [("default", "laravel", "a"), ("default", "laravel", "b")],
+        [],
+    ]
+
+
+def test_rule_is_matched_in_full_on_group_and_name_or_on_name() -> None:
+    workers = worker_map(rule(r"emails:.*", "mail", system="rq"), rule(r"web_\d\d", "web", system="rq"))
+    seen = fill(
+        workers,
+        process("w1", group="emails"),
+        process("web_07", group="any"),
+        process("web_007", group="any"),
+        process("emails", group="x"),
+    )
+    assert served(seen) == [[("default", "rq", "mail")], [("default", "rq", "web")], [], []]
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "queue"),
+    [
+        ("worker-mail", "worker-mail", "mail"),
+        ("worker-mail", "worker-mail_00", "mail"),
+        ("worker-mail", "worker-mail-12", "mail"),
+        ("worker-shard_01", "worker-shard_01", "shard_01"),
+        ("all", "worker-mail", "mail"),
+    ],
+)
+def test_number_that_numprocs_adds_is_not_part_of_the_queue(group: str, name: str, queue: str) -> None:
+    workers = worker_map(rule("worker-(?P<queue>.+)", system="rq"))
+    assert served(fill(workers, process(name, group=group))) == [[("default", "rq", queue)]]
+
+
+def test_first_rule_that_matches_wins_and_may_say_that_there_is_no_worker() -> None:
+    table = Table()
+    table.argv[10] = ("rq", "work", "default")
+    workers = worker_map(rule("scheduler"), rule(".*", "everything", system="rq"))
+    seen = fill(workers, process("scheduler", pid=10), process("w", pid=10), table=table)
+    assert served(seen) == [[], [("default", "rq", "everything")]]
+    assert table.asked == []
+
+
+def test_optional_group_that_took_part_in_no_match_falls_back_to_queues() -> None:
+    workers = worker_map(rule(r"w(-(?P<queue>.+))?", "default", system="rq"))
+    assert served(fill(workers, process("w"), process("w-high"))) == [
+        [("default", "rq", "default")],
+        [("default", "rq", "high")],
+    ]
+
+
+def test_rules_are_those_of_the_supervisor() -> None:
+    assert served(fill(worker_map(rule(".*", "q", system="rq")), process("w"), name="other")) == [[]]
+
+
+def test_command_line() -> None:
+    table = Table()
+    table.argv = {1: ("laravel", "work", "high,default"), 2: ("rq", "work", "x"), 3: ("nginx",), 4: ()}
+    seen = fill(worker_map(), *(process(f"p{pid}", pid=pid) for pid in (1, 2, 3, 4, 5)), table=table)
+    assert served(seen) == [
+        [("default", "laravel", "high"), ("default", "laravel", "default")],
+        [("default", "rq", "x")],
+        [],
+        [],
+        [],
+    ]
+
+
+def test_process_that_is_not_of_this_host_has_no_command_line() -> None:
+    table = Table()
+    table.argv[1] = ("rq", "work", "x")
+    assert served(fill(worker_map(), process("p", pid=1, local=False), table=table)) == [[]]
+
+
+def test_worker_below_a_shell_counts_once() -> None:
+    table = Table()
+    table.argv = {1: ("bash", "-c", "x"), 2: ("sleep",), 3: ("rq", "work", "a"), 4: ("rq", "work", "a")}
+    table.children[1] = (2, 3, 4)
+    seen = fill(worker_map(), process("p", pid=1), table=table)
+    assert served(seen) == [[("default", "rq", "a")]]
+    assert [each.processes for each in seen.workers] == [1]
+
+
+def test_title_that_a_worker_writes_later_does_not_unmap_it_but_a_new_start_does() -> None:
+    table = Table()
+    workers = worker_map()
+    table.argv[1] = ("rq", "work", "a")
+    assert served(fill(workers, process("p", pid=1), table=table)) == [[("default", "rq", "a")]]
+    table.argv[1] = ("rq:worker:x: Forked 12 at 123",)
+    assert served(fill(workers, process("p", pid=1), table=table)) == [[("default", "rq", "a")]]
+    assert served(fill(workers, process("p", pid=1, start=2), table=table)) == [[]]
+
+
+@pytest.mark.parametrize("state", [state for state in ProcessState if state is not ProcessState.RUNNING])
+def test_only_running_processes_are_workers(state: ProcessState) -> None:
+    seen = fill(worker_map(rule(".*", "q", system="rq")), process("w", state=state))
+    assert served(seen) == [[]]
+    assert seen.workers == ()
+
+
+def test_queue_names_are_cleaned() -> None:
+    seen = fill(worker_map(rule(".*", "a\x00b", system="rq")), process("w"))
+    ((queue,),) = ([each.queue for each in seen.workers],)
+    assert "\x00" not in queue
+
+
+def test_counts_by_queue_and_each_process_once_in_the_total() -> None:
+    workers = worker_map(rule("(?P<queue>.+)", system="rq"))
+    seen = fill(workers, process("high,default"), process("high,default", group="b"), process("default"))
+    assert set(seen.workers) == {
+        QueueWorkers(redis="default", system="rq", queue="high", processes=2),
+        QueueWorkers(redis="default", system="rq", queue="default", processes=3),
+    }
+    assert seen.worker_processes == (WorkerProcesses(redis="default", system="rq", processes=3),)
+
+
+def test_what_was_mapped_once_stays_at_zero_per_supervisor() -> None:
+    workers = worker_map(rule("(?P<queue>.+)", system="rq"))
+    assert fill(workers, process("a", state=ProcessState.FATAL)).workers == ()
+    fill(workers, process("a"), process("b"))
+    gone = fill(workers, process("a", state=ProcessState.FATAL), process("b"))
+    assert {each.queue: each.processes for each in gone.workers} == {"a": 0, "b": 1}
+    nobody = fill(workers)
+    assert {each.queue: each.processes for each in nobody.workers} == {"a": 0, "b": 0}
+    assert nobody.worker_processes == (WorkerProcesses(redis="default", system="rq", processes=0),)
+    assert fill(workers, name="other").workers == ()
+
+
+TWO = (redis("one"), redis("two"))
+
+
+@pytest.mark.parametrize(
+    ("known", "place"),
+    [
+        ({}, None),
+        ({("rq", "q"): ("two",)}, "two"),
+        ({("rq", "q"): ("one", "two")}, None),
+        ({("laravel", "q"): ("two",)}, None),
+        ({("rq", "q"): ("elsewhere",)}, None),
+    ],
+)
+def test_with_two_redis_only_one_that_alone_knows_the_queue(
+    known: Mapping[tuple[str, str], Sequence[str]], place: str | None
+) -> None:
+    table = Table()
+    table.argv[1] = ("rq", "work", "q")
+    seen = fill(worker_map(redises=TWO, known=known), process("p", pid=1), table=table)
+    assert served(seen) == [[] if place is None else [(place, "rq", "q")]]
+
+
+def test_rule_may_name_the_redis() -> None:
+    workers = worker_map(rule(".*", "q", system="rq", redis="two"), redises=TWO, known={("rq", "q"): ("one",)})
+    assert served(fill(workers, process("w"))) == [[("two", "rq", "q")]]
+
+
+def test_only_one_of_two_redis_reads_the_system() -> None:
+    table = Table()
+    table.argv[1] = ("rq", "work", "q")
+    redises = (redis("one", systems=("laravel",)), redis("two", systems=("rq",)))
+    assert served(fill(worker_map(redises=redises), process("p", pid=1), table=table)) == [[("two", "rq", "q")]]
+
+
+def test_system_that_is_not_read_there_is_no_match_for_a_command_line_but_for_a_rule() -> None:
+    table = Table()
+    table.argv[1] = ("rq", "work", "q")
+    redises = (redis(systems=("laravel",)),)
+    assert served(fill(worker_map(redises=redises), process("p", pid=1), table=table)) == [[]]
+    told = worker_map(rule(".*", "q", system="rq"), redises=redises)
+    assert served(fill(told, process("p"))) == [[("default", "rq", "q")]]
+
+
+def test_rule_without_a_system() -> None:
+    only = worker_map(rule(".*", "q"), redises=(redis(systems=("rq",)),))
+    assert served(fill(only, process("w"))) == [[("default", "rq", "q")]]
+    unknown = worker_map(rule(".*", "q"))
+    assert served(fill(unknown, process("w"))) == [[]]
+    known = worker_map(rule(".*", "q"), known={("list", "q"): ("default",)})
+    assert served(fill(known, process("w"))) == [[("default", "list", "q")]]
+    both = worker_map(rule(".*", "q"), known={("list", "q"): ("default",), ("rq", "q"): ("default",)})
+    assert served(fill(both, process("w"))) == [[]]
+    lists = worker_map(rule(".*", "q"), redises=(redis(systems=("rq",), lists=(ListSettings(key="q", name="q"),)),))
+    assert served(fill(lists, process("w"))) == [[]]
+
+
+def test_no_redis_at_all() -> None:
+    assert served(fill(worker_map(rule(".*", "q", system="rq"), redises=()), process("w"))) == [[]]
+
+
+def test_unmapped_is_named_once_in_the_log_and_shown(caplog: pytest.LogCaptureFixture) -> None:
+    known: dict[tuple[str, str], Sequence[str]] = {}
+    workers = worker_map(rule(r"w", "q", system="rq"), redises=TWO, known=known)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            fill(workers, process("w", group="g"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "main: g:w serves queue 'q', but it is not certain in which Redis: give it a rule with redis and system"
+    ]
+    assert workers.unmapped == {Unmapped("main", "g", "w", "rq", "q")}
+    known["rq", "q"] = ("one",)
+    fill(workers, process("w", group="g"))
+    assert workers.unmapped == frozenset()
+
+
+def test_the_rest_of_a_process_is_untouched() -> None:
+    before = process("w", pid=7)
+    (after,) = fill(worker_map(rule("w", "q", system="rq")), before).processes
+    assert after.serves == (ServedQueue(redis="default", system="rq", queue="q"),)
+    assert (after.pid, after.start, after.resources) == (before.pid, before.start, before.resources)
