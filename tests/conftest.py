@@ -5,6 +5,8 @@ pytest_plugins = [
     "tests.plugins.timescale_server",
     "tests.plugins.postgres",
     "tests.plugins.redis_server",
+    "tests.plugins.laravel",
+    "tests.plugins.queue_source",
     "tests.plugins.supervisord",
     "tests.plugins.proxy",
     "tests.plugins.scripted_server",

