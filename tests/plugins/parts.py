@@ -20,7 +20,8 @@ PROBE_TIMEOUT: Final = 30.0
 LARAVEL_FILES: Final = (
     "/usr/share/php/Illuminate/Queue/autoload.php",
     "/usr/share/php/Illuminate/Redis/autoload.php",
-    "/usr/share/php/Illuminate/Foundation/autoload.php",
+    "/usr/share/php/Illuminate/Foundation/Application.php",
+    "/usr/share/php/Illuminate/autoload.php",
 )
 
 
