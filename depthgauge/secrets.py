@@ -5,7 +5,9 @@ from typing import Final
 
 MASK: Final = "********"
 
-_URL_PASSWORD: Final = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@]*?:)[^/?#\s]*(?P<at>@)")
+_URL_PASSWORD: Final = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/?#\s@]*?:)[^/\s]*(?P<at>@)")
+"""Schemes are short, so a long word is not searched to its end from each of its letters. ``?`` and ``#`` may stand unescaped in
+a password: libpq takes them."""
 _QUERY_PASSWORD: Final = re.compile(r"(?P<key>[?&;](?:password|passwd|sslpassword)=)[^&;\s]+", re.IGNORECASE)
 _DSN_PASSWORD: Final = re.compile(
     r"(?P<key>\b(?:password|passwd|sslpassword)\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE

@@ -1,0 +1,187 @@
+"""From tables that were read to the settings of log, web, bus and sink, and to what does not fit together."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from cli.inputs import Inputs, LogSettings
+from cli.kinds import Wrong, check_dsn, has_login, with_login
+from cli.reading import Layer, Node, Origin, Problems, SecretFile, read_text
+from cli.schema import Key, Role
+from cli.table import section_of
+from depthgauge.secrets import Secret
+from depthgauge.settings import BusSettings, WebSettings
+from sink.settings import SinkSettings
+
+LISTEN: Final = {Role.EXPORTER: (":10139",), Role.SINK: (":10140",)}
+
+
+class Builder:
+    """Makes settings out of tables, and notes what does not fit together.
+
+    Where something is missing or wrong, a problem is noted and the settings made are incomplete: they are not to be used.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        tables: dict[str, list[Node]],
+        problems: Problems,
+        *,
+        roles: frozenset[Role],
+        file: Path | None,
+    ) -> None:
+        self.inputs = inputs
+        self.tables = tables
+        self.problems = problems
+        self.roles = roles
+        self._nowhere = Origin(Layer.DEFAULT, str(file) if file else "configuration")
+        self._secrets: dict[tuple[int, str], Secret | None] = {}
+
+    def check_required(self) -> None:
+        """Complain of settings that are missing."""
+        for tables in self.tables.values():
+            for node in tables:
+                self._check_node(node)
+        if Role.SINK in self.roles and not self.tables.get("bus"):
+            self._check_node(self.one("bus"))
+        if self.roles & {Role.SINK, Role.MIGRATE} and not self.tables.get("sink"):
+            self._check_node(self.one("sink"))
+
+    def _check_node(self, node: Node) -> None:
+        for key in node.section.keys:
+            # A [sink] without a database is nobody else's concern.
+            concerned = node.section.name != "sink" or self.roles & node.section.roles
+            if key.required and key.name not in node.values and key.name not in node.broken and concerned:
+                ways = [f"{key.name} in {node.section.header}"]
+                ways += [key.file_name] if key.secret else []
+                ways += [f"the variable {name}" for name in key.variables[:1]]
+                self.complain(node, key.name, f"missing; set {' or '.join(ways)}")
+        for children in node.children.values():
+            for child in children:
+                self._check_node(child)
+
+    def complain(self, node: Node, name: str, text: str) -> None:
+        """Note what is wrong with a setting of a table, at the place where it is set."""
+        self.problems.add(node.where(name), f"{node.section.name}.{name}", text)
+
+    def one(self, name: str) -> Node:
+        """Return the table of this name, an empty one where there is none."""
+        tables = self.tables.get(name)
+        return tables[0] if tables else Node(section_of(name), self._nowhere)
+
+    def get(self, node: Node, name: str) -> Any:
+        """Return a value or its default; None for a secret whose file cannot be read or is not this role's."""
+        key = node.section.key(name)
+        if name not in node.values:
+            return key.default
+        value = node.values[name].value
+        if not isinstance(value, SecretFile):
+            return value
+        if not node.section.roles & self.roles:
+            return None
+        if (id(node), name) not in self._secrets:
+            self._secrets[id(node), name] = self._read_secret(node, key, value)
+        return self._secrets[id(node), name]
+
+    def _read_secret(self, node: Node, key: Key, file: SecretFile) -> Secret | None:
+        try:
+            content = read_text(file.path).rstrip("\r\n")
+        except Wrong as exc:
+            self.problems.add(node.where(key.name), f"{node.section.name}.{key.file_name}", str(exc))
+            return None
+        try:
+            secret = key.kind.parse(content)
+        except Wrong as exc:
+            text = f"the content of {str(file.path)!r} {exc}"
+            self.problems.add(node.where(key.name), f"{node.section.name}.{key.file_name}", text)
+            return None
+        assert isinstance(secret, Secret)
+        return secret
+
+    def log(self) -> LogSettings:
+        """Return how the log is written."""
+        node = self.one("log")
+        return LogSettings(level=self.get(node, "level"), format=self.get(node, "format"))
+
+    def web(self, role: Role) -> WebSettings:
+        """Return where a daemon listens."""
+        node = self.one("web")
+        listen: tuple[str, ...] | None = self.get(node, "listen")
+        if listen == ():
+            self.complain(node, "listen", "is empty; leave it out or name an address")
+        return WebSettings(
+            listen=listen or LISTEN[role],
+            telemetry_path=self.get(node, "telemetry_path"),
+            max_connections=self.get(node, "max_connections"),
+        )
+
+    def bus(self) -> BusSettings | None:
+        """Return the bus, None where there is none."""
+        node = self.one("bus")
+        url = self.redis_url(node)
+        if url is None:
+            return None
+        return BusSettings(
+            url=url, max_bytes=self.get(node, "max_bytes"), allow_eviction=self.get(node, "allow_eviction")
+        )
+
+    def redis_url(self, node: Node) -> Secret | None:
+        """Return the URL with user name and password in it; None where one of them is missing or wrong."""
+        if node.broken & {"url", "username", "password"}:
+            return None
+        url: Secret | None = self.get(node, "url")
+        password: Secret | None = self.get(node, "password")
+        username: str | None = self.get(node, "username")
+        given = [name for name in ("username", "password") if name in node.values]
+        if url is None or not given:
+            return url
+        if "password" in given and password is None:
+            return None
+        if not has_login(url):
+            return with_login(url, username, password)
+        clash = [name for name in given if node.where(name).layer >= node.where("url").layer]
+        if clash:
+            self.complain(node, clash[0], "the URL holds a user name or password too; keep one of them")
+            return None
+        return url
+
+    def dsn(self) -> Secret | None:
+        """Return the database, None for a role that has nothing to do with it."""
+        node = self.one("sink")
+        if not self.roles & node.section.roles:
+            return None
+        dsn: Secret | None = self.get(node, "dsn")
+        if dsn is None:
+            return None
+        try:
+            check_dsn(dsn)
+        except Wrong as exc:
+            self.complain(node, "dsn", str(exc))
+            return None
+        return dsn
+
+    def sink(self) -> SinkSettings | None:
+        """Return the sink's settings, None for another role."""
+        node = self.one("sink")
+        dsn, bus, web = self.dsn(), self.bus(), self.web(Role.SINK)
+        if Role.SINK not in self.roles or dsn is None or bus is None:
+            return None
+        return SinkSettings(
+            dsn=dsn,
+            bus=bus,
+            consumer=self.get(node, "consumer") or self._consumer(web),
+            batch_rows=self.get(node, "batch_rows"),
+            batch_seconds=self.get(node, "batch_seconds"),
+            retention_raw=self.get(self.child(node, "retention"), "raw"),
+            web=web,
+        )
+
+    def child(self, node: Node, name: str) -> Node:
+        """Return the one table of this name below another, an empty one where there is none."""
+        children = node.children.get(name)
+        return children[0] if children else Node(section_of(f"{node.section.name}.{name}"), node.origin)
+
+    def _consumer(self, web: WebSettings) -> str:
+        port = web.listen[0].rpartition(":")[2]
+        # A port that the kernel chooses tells nobody apart.
+        return f"{self.inputs.hostname}-{port if port != '0' else f'pid{self.inputs.pid}'}"

@@ -1,0 +1,167 @@
+"""From tables that were read, and from what this host can tell, to the settings of the exporter."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.build import Builder
+from cli.discover import find_supervisor
+from cli.reading import Layer, Node, Origin, Value
+from cli.schema import LOCAL_REDIS, TOLD_SYSTEMS, Role
+from cli.table import section_of
+from depthgauge.secrets import Secret
+from exporter.settings import (
+    ExporterSettings,
+    LaravelSettings,
+    ListSettings,
+    QueueRule,
+    RedisSettings,
+    RqSettings,
+    SortedSetSettings,
+    SupervisorSettings,
+)
+
+
+class ExporterBuilder(Builder):
+    """Makes the exporter's settings, too."""
+
+    def find(self, notes: list[str]) -> None:
+        """Fill in supervisord and Redis where the configuration is silent about them."""
+        if "supervisor" not in self.tables:
+            found = find_supervisor(self.inputs.places)
+            notes.extend(found.notes)
+            if found.url is not None:
+                origin = Origin(Layer.DEFAULT, found.place)
+                given = {"url": found.url, "username": found.username, "password": found.password}
+                values = {name: Value(value, origin) for name, value in given.items() if value is not None}
+                self.tables["supervisor"] = [Node(section_of("supervisor"), origin, values)]
+        if "redis" not in self.tables:
+            notes.append(f"no [[redis]] is configured, trying {LOCAL_REDIS}")
+            self.tables["redis"] = [Node(section_of("redis"), Origin(Layer.DEFAULT, "default"))]
+
+    def exporter(self) -> ExporterSettings | None:
+        """Return the exporter's settings, None for another role; its tables are checked in any case."""
+        node = self.one("exporter")
+        supervisors, redis = self._supervisors(), self._redis_servers()
+        self._check_rules({each.name for each in redis})
+        if Role.EXPORTER not in self.roles:
+            return None
+        state_dir = self.get(node, "state_dir")
+        return ExporterSettings(
+            host=self.get(node, "host") or self.inputs.hostname,
+            interval=self.get(node, "interval"),
+            state_dir=Path(state_dir) if state_dir else None,
+            series_budget=self.get(node, "series_budget"),
+            supervisors=supervisors,
+            redis=redis,
+            bus=self.bus(),
+            web=self.web(Role.EXPORTER),
+        )
+
+    def _unique(self, nodes: Sequence[Node], names: Sequence[str]) -> None:
+        seen: dict[str, Origin] = {}
+        for node, name in zip(nodes, names, strict=True):
+            origin = node.where("name")
+            if name in seen:
+                self.complain(
+                    node, "name", f"{name!r} is taken by the one at {seen[name].place}; give each its own name"
+                )
+            seen.setdefault(name, origin)
+
+    def _supervisors(self) -> tuple[SupervisorSettings, ...]:
+        nodes = self.tables.get("supervisor", [])
+        made = tuple(self._supervisor(node) for node in nodes)
+        self._unique(nodes, [each.name for each in made])
+        return made
+
+    def _supervisor(self, node: Node) -> SupervisorSettings:
+        username = self.get(node, "username")
+        if "password" in node.values and username is None and "username" not in node.broken:
+            self.complain(node, "password", "needs a username beside it")
+        rules = (self._rule(child) for child in node.children.get("queues", []))
+        return SupervisorSettings(
+            name=self.get(node, "name"),
+            url=self.get(node, "url") or "",
+            username=username,
+            password=self.get(node, "password"),
+            rules=tuple(rule for rule in rules if rule is not None),
+        )
+
+    def _rule(self, node: Node) -> QueueRule | None:
+        program: re.Pattern[str] | None = self.get(node, "program")
+        if program is None:
+            return None
+        queues = self.get(node, "queues")
+        named = "queue" in program.groupindex
+        if named and queues:
+            self.complain(node, "queues", "the group `queue` of the pattern names the queue already; keep one of them")
+        if not named and "queues" not in node.values and "queues" not in node.broken:
+            self.complain(
+                node,
+                "queues",
+                "missing; list the queues, or name the group of the pattern that is the queue: (?P<queue>…)",
+            )
+        return QueueRule(program=program, queues=queues, system=self.get(node, "system"), redis=self.get(node, "redis"))
+
+    def _check_rules(self, names: set[str]) -> None:
+        for supervisor in self.tables.get("supervisor", []):
+            for node in supervisor.children.get("queues", []):
+                redis = self.get(node, "redis")
+                # For another role a Redis that is not configured has not been filled in.
+                if redis is not None and names and redis not in names:
+                    known = ", ".join(sorted(names))
+                    self.complain(node, "redis", f"no [[redis]] has the name {redis!r}; there are: {known}")
+
+    def _redis_servers(self) -> tuple[RedisSettings, ...]:
+        nodes = self.tables.get("redis", [])
+        made = tuple(self._redis(node) for node in nodes)
+        self._unique(nodes, [each.name for each in made])
+        return made
+
+    def _redis(self, node: Node) -> RedisSettings:
+        systems, queues = self.get(node, "systems"), self.get(node, "queues")
+        if "auto" in systems and len(systems) > 1:
+            self.complain(node, "systems", '"auto" means all of them; leave the others out')
+        for queue in queues:
+            system, colon, _ = queue.partition(":")
+            if colon and system in TOLD_SYSTEMS:
+                self.complain(node, "queues", f"{queue!r} has to be described by a [[redis.{system}]]")
+        laravel, rq = self.child(node, "laravel"), self.child(node, "rq")
+        return RedisSettings(
+            name=self.get(node, "name"),
+            url=self.redis_url(node) or Secret(LOCAL_REDIS),
+            systems=systems,
+            queues=queues,
+            laravel=LaravelSettings(prefix=self.get(laravel, "prefix")),
+            rq=RqSettings(prefix=self.get(rq, "prefix")),
+            lists=self._lists(node),
+            sorted_sets=self._sorted_sets(node),
+        )
+
+    def _lists(self, redis: Node) -> tuple[ListSettings, ...]:
+        nodes = [node for node in redis.children.get("list", []) if "key" in node.values]
+        made = tuple(
+            ListSettings(
+                key=self.get(node, "key"),
+                name=self.get(node, "name") or self.get(node, "key"),
+                take=self.get(node, "take"),
+                processing=self.get(node, "processing"),
+                time_field=self.get(node, "time_field"),
+            )
+            for node in nodes
+        )
+        self._unique(nodes, [each.name for each in made])
+        return made
+
+    def _sorted_sets(self, redis: Node) -> tuple[SortedSetSettings, ...]:
+        nodes = [node for node in redis.children.get("sorted_set", []) if "key" in node.values]
+        made = tuple(
+            SortedSetSettings(
+                key=self.get(node, "key"),
+                name=self.get(node, "name") or self.get(node, "key"),
+                score=self.get(node, "score"),
+            )
+            for node in nodes
+        )
+        self._unique(nodes, [each.name for each in made])
+        return made
