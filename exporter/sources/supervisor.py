@@ -21,7 +21,8 @@ from depthgauge.errors import ErrorKind, SourceError
 from depthgauge.names import clean
 from depthgauge.snapshot import Process, ProcessState, Supervisor
 from exporter.settings import SupervisorSettings
-from exporter.sources.supervisor_rpc import UNKNOWN_METHOD, RpcClient, Timeouts, fault_kind
+from exporter.sources.rpc_reply import UNKNOWN_METHOD, fault_kind
+from exporter.sources.supervisor_rpc import RpcClient, Timeouts
 
 Key = tuple[str, str]
 """Group and name of a process."""

@@ -1,14 +1,12 @@
 """One XML-RPC call to supervisord: bounded in time, in bytes, and with errors that say what to do.
 
 ``supervisor.xmlrpc.SupervisorTransport`` has no timeout and keeps its connection; ``xmlrpc.client`` follows neither a
-total deadline nor a size limit. So the exchange is made here, out of ``http.client.HTTPResponse`` and
-``xmlrpc.client.Unmarshaller``: one connection a call, closed at its end, no proxy variables, no redirects.
+total deadline nor a size limit. So the exchange is made here, out of ``http.client.HTTPResponse``: one connection a call, closed at its end, no proxy variables, no redirects.
 """
 
 import base64
 import http.client
 import io
-import re
 import socket
 import struct
 import xmlrpc.client
@@ -16,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
-from xml.parsers import expat
 
 from depthgauge.errors import ConfigError, ErrorKind, SourceError
 from depthgauge.secrets import Secret, masked
 from exporter.sources.resolver import Address, Resolver
+from exporter.sources.rpc_reply import fault_kind, loads
 
 MAX_REPLY: Final = 64 * 1024 * 1024
 """Bytes a reply may have; supervisord needs about 1.3 KiB a process."""
@@ -28,7 +26,6 @@ NOT_HERE: Final = 0
 """The peer pid of a server that is not a process of this host: what the kernel says of one outside our pid namespace."""
 
 _CHUNK: Final = 256 * 1024
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ADD_RPC2: Final = "add /RPC2 to the URL"
 
 
@@ -256,15 +253,6 @@ _BY_TYPE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Error
 )
 
 
-def fault_kind(code: object) -> ErrorKind:
-    """Return the error kind of an XML-RPC fault (codes: supervisor.xmlrpc.Faults)."""
-    return ErrorKind.SHUTTING_DOWN if code == SHUTDOWN_STATE else ErrorKind.FAULT
-
-
-UNKNOWN_METHOD: Final = 1
-SHUTDOWN_STATE: Final = 6
-
-
 def _peer_pid(sock: socket.socket) -> int | None:
     if sock.family == socket.AF_UNIX:
         if not hasattr(socket, "SO_PEERCRED"):
@@ -274,48 +262,3 @@ def _peer_pid(sock: socket.socket) -> int | None:
     # A connection to one of this host's own addresses comes from that same address.
     here, there = sock.getsockname()[0], sock.getpeername()[0]
     return None if here == there or there.startswith("127.") else NOT_HERE
-
-
-def loads(body: bytes) -> Any:
-    """Return the value in an XML-RPC reply.
-
-    Raise xmlrpc.client.Fault for a fault and SourceError(GARBAGE) for anything else, a document type included: XML-RPC
-    has none, and entities are what XML bombs are made of.
-    """
-    if not body.strip():
-        raise SourceError(ErrorKind.GARBAGE, "the reply is empty")
-    try:
-        return _parse(body)
-    except expat.ExpatError as exc:
-        # supervisord escapes no control characters, so one in a program's name makes its XML ill-formed.
-        mended = _CONTROL.sub("\ufffd".encode(), body)
-        if mended == body:
-            raise SourceError(ErrorKind.GARBAGE, f"the reply is no XML: {exc}") from exc
-    try:
-        return _parse(mended)
-    except expat.ExpatError as exc:
-        raise SourceError(ErrorKind.GARBAGE, f"the reply is no XML: {exc}") from exc
-
-
-def _refuse_doctype(*_: object) -> None:
-    raise SourceError(ErrorKind.GARBAGE, "the reply has a document type, which XML-RPC does not know")
-
-
-def _parse(body: bytes) -> Any:
-    target = xmlrpc.client.Unmarshaller()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = target.start
-    parser.EndElementHandler = target.end
-    parser.CharacterDataHandler = target.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    # Unmarshaller decodes bytes when it is told an encoding; expat has decoded already.
-    target.xml("", None)
-    try:
-        parser.Parse(body, True)
-        values = target.close()
-    except (xmlrpc.client.ResponseError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError) as exc:
-        raise SourceError(ErrorKind.GARBAGE, f"the reply is no XML-RPC: {type(exc).__name__} {exc}") from exc
-    if len(values) != 1:
-        raise SourceError(ErrorKind.GARBAGE, f"the reply has {len(values)} values instead of one")
-    return values[0]

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
-from tests.plugins.redis_server import free_port
+from tests.plugins.ports import free_port
 from tests.plugins.waiting import wait_for
 
 TIMEOUT = 20.0

@@ -4,16 +4,17 @@ import socket
 import threading
 import time
 import xmlrpc.client
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depthgauge.errors import ConfigError, ErrorKind, SourceError
 from depthgauge.secrets import Secret
 from exporter.sources.resolver import Resolver
-from exporter.sources.supervisor_rpc import Endpoint, RpcClient, Timeouts, fault_kind, loads
+from exporter.sources.rpc_reply import fault_kind, loads
+from exporter.sources.supervisor_rpc import NOT_HERE, Endpoint, RpcClient, Timeouts, _peer_pid
 
 
 def test_unix_url() -> None:
@@ -98,10 +99,44 @@ def test_addresses_need_no_lookup() -> None:
     assert resolver.resolve("::1", 9001, timeout=1)[0][0] == socket.AF_INET6
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70 + ".invalid", "a..b"])
-def test_names_that_are_none(host: str) -> None:
+@pytest.mark.parametrize("host", ["x" * 70 + ".invalid", "a..b"])
+def test_names_that_no_resolver_takes(host: str) -> None:
     with pytest.raises(socket.gaierror):
         Resolver().resolve(host, 9001, timeout=10)
+
+
+def test_name_that_is_not_known() -> None:
+    def lookup(*_: Any, **__: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    resolver = Resolver(lookup)
+    for _ in range(2):
+        with pytest.raises(socket.gaierror, match="not known"):
+            resolver.resolve("nowhere.example", 9001, timeout=10)
+
+
+class Connected:
+    """A TCP connection between two addresses."""
+
+    family = socket.AF_INET
+
+    def __init__(self, here: str, there: str) -> None:
+        self.getsockname = lambda: (here, 40000)
+        self.getpeername = lambda: (there, 9001)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "peer"),
+    [
+        ("127.0.0.1", "127.0.0.1", None),
+        ("127.0.0.1", "127.0.0.2", None),
+        ("10.0.0.5", "10.0.0.5", None),
+        ("10.0.0.5", "10.0.0.7", NOT_HERE),
+        ("fe80::1", "fe80::2", NOT_HERE),
+    ],
+)
+def test_who_is_at_the_other_end_of_a_tcp_connection(here: str, there: str, peer: int | None) -> None:
+    assert _peer_pid(cast("socket.socket", Connected(here, there))) == peer
 
 
 VALUES = st.recursive(
@@ -113,6 +148,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_values_come_back_as_they_were(value: object) -> None:
     body = xmlrpc.client.dumps((value,), methodresponse=True).encode()  # type: ignore[arg-type]  # any marshallable value
@@ -130,6 +166,7 @@ def judged(body: bytes) -> ErrorKind | None:
     return None
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text("<>/valueintstructmemberarraydatafaultparamsmethodResponse123 ").map(str.encode))
 def test_garbage_is_called_garbage(body: bytes) -> None:
     assert judged(body) in {None, ErrorKind.GARBAGE}
@@ -145,6 +182,7 @@ def _element(tag: str, inside: str) -> str:
     return f"<{tag}>{inside}</{tag}>"
 
 
+@settings(deadline=None)
 @given(
     st.recursive(st.text("1a"), lambda inner: st.builds(_element, TAGS, st.lists(inner).map("".join)), max_leaves=30)
 )
