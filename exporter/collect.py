@@ -161,7 +161,7 @@ class Collector:
         return _without_expired(snapshot)
 
     def close(self) -> None:
-        """Let go of all sources; calls in flight end by their own deadlines."""
+        """End the threads of all sources; calls in flight end by their own deadlines."""
         for runner in self._all:
             runner.close()
 

@@ -31,9 +31,6 @@ class Source(Protocol[P_co]):
     def collect(self) -> P_co:
         """Read the target once."""
 
-    def close(self) -> None:
-        """Let go of connections and threads."""
-
 
 class Runner(Generic[P]):
     """Runs one source in a thread of its own and remembers how it went."""
@@ -92,7 +89,6 @@ class Runner(Generic[P]):
         """End the thread after the call in flight; does not wait for it."""
         self._closed = True
         self._wanted.set()
-        self.source.close()
 
     def _run(self) -> None:
         while True:

@@ -45,10 +45,6 @@ class Told(Generic[P]):
             self.gate.wait(30)
         return self.answer()
 
-    def close(self) -> None:
-        if self.gate is not None:
-            self.gate.set()
-
 
 def with_resources(supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
     import msgspec

@@ -1,0 +1,26 @@
+"""``depthgauge snapshot``: one collection, printed as JSON."""
+
+import sys
+import uuid
+
+import msgspec
+
+from exporter.assembly import Assembly, utc_now
+from exporter.collect import EveryoneCollects, source_timeout
+from exporter.settings import ExporterSettings
+from exporter.slots import slot_of
+
+
+def run(settings: ExporterSettings) -> int:
+    """Collect once and print the snapshot; return 1 if a source could not be read."""
+    assembly = Assembly(settings, run_id=uuid.uuid4().hex, leases=EveryoneCollects())
+    try:
+        assembly.discover(source_timeout(settings.interval))
+        snapshot = assembly.collector.take(slot_of(utc_now(), settings.interval), seq=0)
+    finally:
+        assembly.close()
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(snapshot), indent=2).decode() + "\n")
+    failed = [f"{source.kind} {source.target}: {source.error}" for source in snapshot.sources if not source.ok]
+    for line in failed:
+        print(f"depthgauge snapshot: could not read {line}", file=sys.stderr)
+    return 1 if failed else 0

@@ -1,0 +1,87 @@
+"""Puts a collector together from settings: which sources there are and what joins them."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from depthgauge.snapshot import Supervisor
+from exporter.collect import Collector, Identity, Leases, source_timeout
+from exporter.queues import COMMAND_LINES, SYSTEMS
+from exporter.settings import ExporterSettings
+from exporter.sources.processes import ResourceReader
+from exporter.sources.redis_queues import RedisQueuesSource
+from exporter.sources.supervisor import SupervisorSource
+from exporter.sources.supervisor_rpc import Timeouts
+from exporter.workers import WorkerMap
+
+PROC: Final = Path("/proc")
+
+
+def utc_now() -> datetime:
+    """Return the time as an aware datetime."""
+    return datetime.now(UTC)
+
+
+class Assembly:
+    """The sources of one exporter, and the collector over them."""
+
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        *,
+        run_id: str,
+        leases: Leases,
+        drops: Callable[[], Mapping[str, int]] = dict,
+        clock: Callable[[], datetime] = utc_now,
+        proc: Path = PROC,
+    ) -> None:
+        timeout = source_timeout(settings.interval)
+        self.redis = [RedisQueuesSource(each, clock=clock, timeout=timeout) for each in settings.redis]
+        self._resources = ResourceReader(proc, ticks=os.sysconf("SC_CLK_TCK"), page_size=os.sysconf("SC_PAGE_SIZE"))
+        self._workers = WorkerMap(
+            rules={each.name: each.rules for each in settings.supervisors},
+            command_lines=COMMAND_LINES,
+            redises=settings.redis,
+            systems=[system.name for system in SYSTEMS if system.auto],
+            known=self._known,
+        )
+        self.collector = Collector(
+            Identity(host=settings.host, run_id=run_id, interval=settings.interval),
+            supervisors=[
+                SupervisorSource(each, timeouts=Timeouts(total=timeout), clock=clock, monotonic=time.monotonic)
+                for each in settings.supervisors
+            ],
+            redis=self.redis,
+            enrich=self._enrich,
+            leases=leases,
+            clock=clock,
+            drops=drops,
+        )
+
+    def discover(self, seconds: float) -> None:
+        """Let every Redis be searched for queues once; wait at most so many seconds in all."""
+        deadline = time.monotonic() + seconds
+        searching = [
+            threading.Thread(target=each.discover_now, args=(deadline,), name=f"discover:{each.target}", daemon=True)
+            for each in self.redis
+        ]
+        for thread in searching:
+            thread.start()
+        for thread in searching:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def close(self) -> None:
+        """End all threads and connections."""
+        self.collector.close()
+        for each in self.redis:
+            each.close()
+
+    def _enrich(self, supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
+        return self._workers.fill(self._resources.read(supervisors, peers), self._resources)
+
+    def _known(self, system: str, queue: str) -> Sequence[str]:
+        return [each.target for each in self.redis if (system, queue) in each.known()]

@@ -1,0 +1,119 @@
+"""The exporter daemon: what it is made of, how it starts and how it ends."""
+
+import logging
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+
+from depthgauge.backoff import Backoff
+from depthgauge.httpd import Server
+from depthgauge.redis_link import client
+from depthgauge.settings import BusSettings
+from depthgauge.snapshot import Snapshot
+from exporter.assembly import Assembly, utc_now
+from exporter.collect import EveryoneCollects
+from exporter.lease import LeasedRedis, LeaseKeeper, Standing, host_lease, redis_lease
+from exporter.publish import Publisher
+from exporter.settings import ExporterSettings
+from exporter.store import SnapshotStore
+from exporter.web.app import make_app
+
+log = logging.getLogger(__name__)
+
+BUS_TIMEOUT: Final = 2.0
+STOP_PUBLISH: Final = 0.7
+STOP_LEASES: Final = 0.4
+STOP_WEB: Final = 0.4
+"""Seconds; a stop takes less than two in all."""
+
+
+class Bus:
+    """Everything that talks to the bus: leases and publishing."""
+
+    def __init__(self, settings: ExporterSettings, bus: BusSettings, run_id: str, registry: CollectorRegistry) -> None:
+        timeout = min(BUS_TIMEOUT, settings.interval)
+        self._host_lease = host_lease(settings.host)
+        names = [self._host_lease, *(redis_lease(each.name) for each in settings.redis)]
+        self.keeper = LeaseKeeper(client(bus.url, timeout=timeout), run_id, names, interval=settings.interval)
+        self.leases = LeasedRedis(self.keeper)
+        self._client = client(bus.url, timeout=timeout)
+        self.publisher = Publisher(
+            bus,
+            self._client,
+            may_publish=lambda: self.keeper.standing(self._host_lease) is not Standing.ELSEWHERE,
+            registry=registry,
+            backoff=Backoff(first=0.5, most=30.0, random=random.random),
+        )
+        held = Gauge("depthgauge_lease_held", "Whether this exporter holds the lease.", ["lease"], registry=registry)
+        for name in names:
+            held.labels(name).set_function(lambda name=name: self.keeper.standing(name) is Standing.HELD)
+
+    def start(self) -> None:
+        """Try the leases and start publishing."""
+        self.keeper.start()
+        self.publisher.start()
+
+    def stop(self) -> None:
+        """Publish what can be published in a moment, give the leases back."""
+        left = self.publisher.stop(STOP_PUBLISH)
+        if left:
+            log.warning("%d snapshots never reached the bus", left)
+        self.keeper.stop(STOP_LEASES)
+        self._client.close()
+
+
+class Daemon:
+    """One exporter; ``run`` blocks until it is told to stop."""
+
+    def __init__(self, settings: ExporterSettings, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._settings = settings
+        run_id = uuid.uuid4().hex
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._bus = Bus(settings, settings.bus, run_id, registry) if settings.bus is not None else None
+        leases = self._bus.leases if self._bus is not None else None
+        self._assembly = Assembly(
+            settings,
+            run_id=run_id,
+            leases=leases or EveryoneCollects(),
+            drops=self._bus.publisher.drops if self._bus is not None else dict,
+            clock=clock,
+        )
+        self.store = SnapshotStore()
+        app = make_app(
+            settings,
+            self.store,
+            registry=registry,
+            clock=clock,
+            visible=leases.visible if leases is not None else _as_it_is,
+        )
+        self.server = Server(settings.web, app)
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve and collect until ``stop`` is set; raise OSError if an address cannot be bound."""
+        self.server.start()
+        log.info("listening on %s", ", ".join(self.server.urls))
+        if self._bus is not None:
+            self._bus.start()
+        try:
+            self._assembly.collector.run(self._emit, stop)
+        finally:
+            log.info("stopping")
+            if self._bus is not None:
+                self._bus.stop()
+            self.server.stop(STOP_WEB)
+            self._assembly.close()
+
+    def _emit(self, snapshot: Snapshot) -> None:
+        self.store.put(snapshot)
+        if self._bus is not None and snapshot.seq > 0:
+            self._bus.publisher.offer(self._bus.leases.visible(snapshot))
+
+
+def _as_it_is(snapshot: Snapshot) -> Snapshot:
+    return snapshot
