@@ -64,7 +64,7 @@ def seconds(value: object) -> float | None:
     except OverflowError:
         return None
     except ValueError:
-        return _iso(str(value))
+        number = _iso(str(value))
     if not math.isfinite(number):
         return None
     if number >= MICROSECONDS_FROM:
@@ -74,17 +74,12 @@ def seconds(value: object) -> float | None:
     return number if EARLIEST <= number < MILLISECONDS_FROM else None
 
 
-def _iso(text: str) -> float | None:
+def _iso(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        return moment.timestamp()
-    except OverflowError:
-        return None
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def eligible(at: float | None, now: float) -> datetime | None:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import psutil
 import pytest
@@ -55,11 +56,12 @@ def test_an_overdue_delayed_job_without_a_worker_waits(
 ) -> None:
     laravel.dispatch("emails", "soon", delay=1)
     source = make_source(redis_server.url)
-    due = redis_server.client().zrange("laravel_database_queues:emails:delayed", 0, 0, withscores=True)[0][1]
+    client: Any = redis_server.client()
+    ((_, due),) = client.zrange("laravel_database_queues:emails:delayed", 0, 0, withscores=True)
     wait_for(lambda: read(source)["laravel", "emails"].live.waiting == 1, what="the delayed job is due")
     queue = read(source)["laravel", "emails"]
     assert counts(queue.live) == (1, 0, 0)
-    assert queue.head_eligible_at == datetime.fromtimestamp(due, UTC)
+    assert queue.head_eligible_at == datetime.fromtimestamp(float(due), UTC)
 
 
 def test_a_released_job_is_retried_and_has_no_known_time(

@@ -109,6 +109,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             ),
             Part(name="supervisord", find=lambda: distribution("supervisor", "supervisor"), how="make install"),
             Part(name="rq", find=lambda: distribution("rq", "rq"), how="make install"),
+            Part(name="openssl", find=lambda: version_of("openssl", "version"), how=apt("openssl")),
             Part(name="git", find=lambda: version_of("git", "--version"), how=apt("git")),
             Part(name="make", find=lambda: version_of("make", "--version"), how=apt("make")),
         )

@@ -1,0 +1,105 @@
+"""The list of queue systems: explicit, and complete in every respect."""
+
+import importlib.resources
+from pathlib import Path
+
+import pytest
+
+from depthgauge.errors import ConfigError
+from depthgauge.secrets import Secret
+from exporter.queues import COMMAND_LINES, SYSTEMS, active_readers
+from exporter.settings import LaravelSettings, ListSettings, RedisSettings, SortedSetSettings
+from tests.plugins.repo import repo_root
+
+SHARED = {"__init__", "reader", "payload", "heads"}
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
+NAMES = [system.name for system in SYSTEMS]
+
+
+def settings(**options: object) -> RedisSettings:
+    return RedisSettings(name="main", url=Secret("redis://localhost"), **options)  # type: ignore[arg-type]  # by name
+
+
+def module_of(system_name: str) -> str:
+    (active,) = active_readers(settings(systems=(system_name,)))
+    return type(active.reader).__module__
+
+
+def test_names_are_unique_and_are_their_readers_labels() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    for name in NAMES:
+        (active,) = active_readers(settings(systems=(name,)))
+        assert active.reader.system == name
+        assert active.always
+
+
+def test_every_module_of_the_folder_is_listed() -> None:
+    folder = importlib.resources.files("exporter.queues")
+    modules = {Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".py")}
+    assert modules - SHARED == {module_of(name).rpartition(".")[2] for name in NAMES}
+
+
+def test_every_module_opens_with_its_table_of_states() -> None:
+    for module in {module_of(name) for name in NAMES}:
+        text = importlib.import_module(module).__doc__ or ""
+        assert "=========" in text, f"{module} has no table in its docstring"
+        assert "waiting " in text
+        assert "active " in text
+
+
+def test_every_system_has_its_fixture_folder_and_no_folder_is_left_over() -> None:
+    assert {folder.name for folder in FIXTURES.iterdir()} == set(NAMES)
+    for name in NAMES:
+        assert any((FIXTURES / name).glob("*.json")), f"{name} has no recorded dialogue"
+
+
+@pytest.mark.needs("source-tree")
+def test_every_system_has_its_section_in_the_docs() -> None:
+    text = (repo_root() / "docs" / "queues.md").read_text()
+    for name in NAMES:
+        assert any(line.startswith("## ") and f"`{name}`" in line for line in text.splitlines()), name
+    assert "## How to add a queue system" in text
+
+
+def test_command_lines_are_of_known_systems() -> None:
+    assert {line.system for line in COMMAND_LINES} == {"laravel", "rq"}
+
+
+def test_auto_tries_what_can_be_discovered() -> None:
+    assert [(active.reader.system, active.always) for active in active_readers(settings())] == [
+        ("laravel", False),
+        ("rq", False),
+    ]
+
+
+def test_what_is_told_is_read_although_auto_does_not_try_it() -> None:
+    told = settings(
+        systems=("rq",),
+        laravel=LaravelSettings(prefix="shop_"),
+        lists=(ListSettings(key="jobs", name="jobs"),),
+        sorted_sets=(SortedSetSettings(key="due", name="due"),),
+    )
+    assert [(active.reader.system, active.always) for active in active_readers(told)] == [
+        ("laravel", True),
+        ("rq", True),
+        ("list", True),
+        ("zset", True),
+    ]
+
+
+def test_a_pinned_name_brings_its_system_a_bare_one_does_not() -> None:
+    pinned = {active.reader.system: active.always for active in active_readers(settings(queues=("rq:high", "low")))}
+    assert pinned == {"laravel": False, "rq": True}
+    listed = {active.reader.system: active.always for active in active_readers(settings(queues=("list:jobs",)))}
+    assert listed == {"laravel": False, "rq": False, "list": True}
+
+
+def test_a_name_with_a_colon_that_pins_no_system_is_bare() -> None:
+    (active,) = active_readers(settings(systems=("rq",), queues=("mail:eu",)))
+    batch = next(iter(active.reader.read((), 1.8e9)))
+    assert ("LLEN", b"rq:queue:mail:eu") in batch
+
+
+def test_an_unknown_system_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"main.*kafka.*auto, laravel, rq, list, zset"):
+        active_readers(settings(systems=("kafka",)))
