@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.build import Builder
 from cli.discover import find_supervisor
 from cli.reading import Layer, Node, Origin, Value
-from cli.schema import LOCAL_REDIS, TOLD_SYSTEMS, Role
+from cli.schema import LOCAL_REDIS, SYSTEMS, Role
 from cli.table import section_of
 from depthgauge.secrets import Secret
 from exporter.settings import (
@@ -119,19 +119,16 @@ class ExporterBuilder(Builder):
         return made
 
     def _redis(self, node: Node) -> RedisSettings:
-        systems, queues = self.get(node, "systems"), self.get(node, "queues")
-        if "auto" in systems and len(systems) > 1:
-            self.complain(node, "systems", '"auto" means all of them; leave the others out')
-        for queue in queues:
-            system, colon, _ = queue.partition(":")
-            if colon and system in TOLD_SYSTEMS:
-                self.complain(node, "queues", f"{queue!r} has to be described by a [[redis.{system}]]")
+        for queue in self.get(node, "queues"):
+            system, colon, name = queue.partition(":")
+            if colon and system in SYSTEMS and not name:
+                self.complain(node, "queues", f"{queue!r} has no name of a queue behind the colon")
         laravel, rq = self.child(node, "laravel"), self.child(node, "rq")
         return RedisSettings(
             name=self.get(node, "name"),
             url=self.redis_url(node) or Secret(LOCAL_REDIS),
-            systems=systems,
-            queues=queues,
+            systems=self.get(node, "systems"),
+            queues=self.get(node, "queues"),
             laravel=LaravelSettings(prefix=self.get(laravel, "prefix")),
             rq=RqSettings(prefix=self.get(rq, "prefix")),
             lists=self._lists(node),

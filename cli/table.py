@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from cli import kinds
-from cli.schema import LOCAL_REDIS, SYSTEMS, TOLD_SYSTEMS, Key, Role, Section
+from cli.schema import LOCAL_REDIS, SYSTEMS, Key, Role, Section
 from depthgauge.secrets import Secret
 
 
@@ -88,7 +88,7 @@ QUEUE_RULES: Final = Section(
         ),
         Key(
             name="system",
-            kind=kinds.choice(*SYSTEMS, *TOLD_SYSTEMS),
+            kind=kinds.choice(*SYSTEMS),
             help="The queue system, where more than one is in use.",
         ),
         Key(name="redis", kind=kinds.NAME, help="The name of the Redis, where there are several."),
@@ -142,13 +142,13 @@ REDIS: Final = Section(
         Key(
             name="systems",
             kind=kinds.several(kinds.choice("auto", *SYSTEMS)),
-            help='Queue systems to read; `["auto"]` finds out.',
+            help="Queue systems to read: `auto` tries those that can be told by their keys, one that is named is read in any case.",
             default=("auto",),
         ),
         Key(
             name="queues",
             kind=kinds.several(kinds.NAME),
-            help="Queues that are always shown, also when empty: `name`, or `system:name` where several systems are in use.",
+            help="Queues that are always shown, also when empty: `name` in every system that is in use, or `system:name`.",
             default=(),
         ),
     ),
