@@ -120,19 +120,32 @@ class Link:
         self._password: str | None = self._options.pop("password", None) or None
         self._database = int(self._options.get("db") or 0)
         self._connection: Any = None
+        self.connects = 0
+        """Connections made so far: a change means that it may be another server now."""
 
     def exchange(self, commands: Sequence[Command], *, deadline: float, max_bulk: int = MAX_BULK) -> list[Reply]:
-        """Send one pipeline, return its replies; raise SourceError. ``deadline`` is by the link's monotonic clock."""
+        """Send one pipeline, return its replies; raise SourceError. ``deadline`` is by the link's monotonic clock.
+
+        A connection that was left open and turns out to be closed (the server's ``timeout``, a restart) is opened anew
+        once: send only commands that may be sent twice.
+        """
         if not commands:
             return []
         try:
-            connection = self._connection or self._connect(deadline)
-            return exchange(connection, commands, deadline=deadline, monotonic=self._monotonic, max_bulk=max_bulk)
+            if self._connection is not None:
+                try:
+                    return self._exchange(self._connection, commands, deadline, max_bulk)
+                except (ConnectionResetError, BrokenPipeError):
+                    self.close()
+            return self._exchange(self._connect(deadline), commands, deadline, max_bulk)
         except BaseException as exc:
             self.close()
             if isinstance(exc, SourceError | OSError | redis.exceptions.RedisError):
                 raise explain(self.url, exc) from exc
             raise
+
+    def _exchange(self, connection: Any, commands: Sequence[Command], deadline: float, max_bulk: int) -> list[Reply]:
+        return exchange(connection, commands, deadline=deadline, monotonic=self._monotonic, max_bulk=max_bulk)
 
     def _connect(self, deadline: float) -> Any:
         left = deadline - self._monotonic()
@@ -150,6 +163,7 @@ class Link:
         self._connection = connection
         connection.connect()
         self._handshake(connection, deadline)
+        self.connects += 1
         return connection
 
     def _handshake(self, connection: Any, deadline: float) -> None:

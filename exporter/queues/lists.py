@@ -154,7 +154,7 @@ class SortedSetReader(_ConfiguredReader):
             return Queue(system=ZSET, name=clean(settings.name), live=LiveJobs(waiting=everything), error=error)
         if due and not self._heads.readable(key, now):
             error = error or ErrorKind.TOO_LARGE
-        first = items(head)
+        first = items(head) if error is None else []
         return Queue(
             system=ZSET,
             name=clean(settings.name),

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from depthgauge.errors import SourceError
-from depthgauge.redis_link import Link
+from depthgauge.redis_link import Link, kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
-from depthgauge.secrets import Secret
+from depthgauge.secrets import Secret, masked
 from exporter.queues.reader import QueueReader, converse
-from exporter.sources.refusals import Refusals
+from exporter.sources.refusals import OF_THE_SERVER, Refusals
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ _PAGE: Final = 1000
 _PAUSE: Final = 0.005
 """Seconds between two pages, so that a large key space does not keep Redis busy."""
 _SOON: Final = 10.0
+"""Seconds to the next walk after one that failed, and after the server was away."""
 
 
 class Discovery:
@@ -118,7 +119,6 @@ class Discovery:
                 self._done += 1
                 self._changed.notify_all()
             self._rest()
-        self._link.close()
 
     def _rest(self) -> None:
         """Wait for the next walk: the interval, shorter when asked for, longer while nobody uses what is found."""
@@ -139,6 +139,10 @@ class Discovery:
             problems = [*self._ask_server(), *self._ask_systems(), *self._scan()]
         except SourceError as exc:
             problems = [str(exc)]
+            self._soon = True
+        finally:
+            # The next walk is minutes away: the server need not keep a connection for it.
+            self._link.close()
         problem = problems[0] if problems else None
         if problem is not None and problem != self.problem and not self._stop.is_set():
             log.warning(
@@ -148,6 +152,9 @@ class Discovery:
 
     def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
         replies = self._link.exchange(commands, deadline=self._monotonic() + CALL_TIMEOUT)
+        for reply in replies:
+            if isinstance(reply, ReplyError) and (kind := kind_of_code(reply.code)) in OF_THE_SERVER:
+                raise SourceError(kind, f"Redis at {masked(self._link.url.reveal())}: {reply.message}")
         self._refusals.watch(commands, replies)
         return replies
 
@@ -187,7 +194,9 @@ class Discovery:
                 return ["SCAN gave no page"]
             cursor, page = reply
             keys = [key for key in page if isinstance(key, bytes)] if isinstance(page, list) else []
-            self._match(scanning, keys)
+            refused = self._match(scanning, keys)
+            if refused is not None:
+                return [refused]
             self._cursor = cursor if isinstance(cursor, bytes) else b"0"
             seen += len(keys)
             if self._cursor == b"0":
@@ -203,10 +212,11 @@ class Discovery:
             self._stop.wait(_PAUSE)
         return []
 
-    def _match(self, readers: Sequence[QueueReader], keys: Sequence[bytes]) -> None:
+    def _match(self, readers: Sequence[QueueReader], keys: Sequence[bytes]) -> str | None:
+        """Add the queues these keys belong to; return why their types could not be asked, if so."""
         candidates = [(reader, key) for key in keys for reader in readers if reader.may_own(key)]
         if not candidates:
-            return
+            return None
         kinds = self._exchange([("TYPE", key) for _, key in candidates])
         found: dict[str, list[bytes]] = {}
         for (reader, key), kind in zip(candidates, kinds, strict=True):
@@ -215,6 +225,7 @@ class Discovery:
                 found.setdefault(reader.system, []).append(handle)
         for system, handles in found.items():
             self._add(system, handles)
+        return next((kind.message for kind in kinds if isinstance(kind, ReplyError)), None)
 
     def _add(self, system: str, handles: Sequence[bytes]) -> None:
         known = self._handles[system]

@@ -57,7 +57,7 @@ class RedisQueuesSource:
         )
         self._offset: float | None = None
         self._first = True
-        self._failed = False
+        self._connects = 1
         self._known: tuple[tuple[str, str], ...] = ()
         self._lock = threading.Lock()
 
@@ -68,13 +68,9 @@ class RedisQueuesSource:
         if self._first:
             self._first = False
             self.discovery.wait_first(min(FIRST_WAIT, self._timeout / 2))
-        try:
-            queues = self._read(deadline)
-        except SourceError:
-            self._failed = True
-            raise
-        if self._failed:
-            self._failed = False
+        queues = self._read(deadline)
+        if self._link.connects != self._connects:
+            self._connects = self._link.connects
             self.discovery.again_soon()
         with self._lock:
             self._known = tuple((queue.system, queue.name) for queue in queues)
@@ -121,7 +117,8 @@ class RedisQueuesSource:
         if isinstance(reply, ReplyError):
             raise SourceError(
                 kind_of_code(reply.code),
-                f"Redis at {masked(self._settings.url.reveal())}: TIME was refused: {reply.message} (see docs/redis.md)",
+                f"Redis at {masked(self._settings.url.reveal())}: TIME was refused: {reply.message}"
+                " (docs/redis.md has the rights that reading needs)",
             )
         seconds = unix_time(reply)
         if seconds is None:

@@ -17,6 +17,10 @@ _ADVICE: Final = {
 }
 
 
+OF_THE_SERVER: Final = frozenset({ErrorKind.BUSY, ErrorKind.LOADING, ErrorKind.UNAUTHORIZED})
+"""Kinds that every command meets alike: the source fails with them as a whole."""
+
+
 class Refusals:
     """Which commands of one Redis failed, by command and error code."""
 
@@ -32,10 +36,10 @@ class Refusals:
 
     def _tell(self, command: Command, reply: ReplyError) -> None:
         name = str(command[0])
-        if (name, reply.code) in self._told:
+        kind = kind_of_code(reply.code)
+        if (name, reply.code) in self._told or kind in OF_THE_SERVER:
             return
         self._told.add((name, reply.code))
-        kind = kind_of_code(reply.code)
         key = command[1] if len(command) > 1 else b""
         log.warning(
             "redis %s refuses %s %s: %s%s",

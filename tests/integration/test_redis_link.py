@@ -121,6 +121,17 @@ def test_after_a_failure_the_next_exchange_connects_anew_as_often_as_it_takes(re
         link.close()
 
 
+def test_a_connection_the_server_closed_while_idle_is_opened_anew_at_once(redis_server: RedisServer) -> None:
+    link = Link(Secret(redis_server.url), connect_timeout=3)
+    try:
+        assert link.exchange([("PING",)], deadline=time.monotonic() + 3) == [b"PONG"]
+        redis_server.client().client_kill_filter(_type="normal", skipme=True)
+        assert link.exchange([("PING",)], deadline=time.monotonic() + 3) == [b"PONG"]
+        assert link.connects == 2
+    finally:
+        link.close()
+
+
 def test_a_payload_that_is_too_large_is_named_with_its_size(redis_server: RedisServer) -> None:
     redis_server.client().set("big", b"x" * (MAX_BULK + 1))
     link = Link(Secret(redis_server.url), connect_timeout=3)
