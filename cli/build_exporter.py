@@ -25,12 +25,13 @@ from exporter.settings import (
 class ExporterBuilder(Builder):
     """Makes the exporter's settings, too."""
 
-    def find(self, notes: list[str]) -> None:
+    def find(self, notes: list[str], warnings: list[str]) -> None:
         """Fill in supervisord and Redis where the configuration is silent about them."""
         if "supervisor" not in self.tables:
             found = find_supervisor(self.inputs.places)
-            notes.extend(found.notes)
+            warnings.extend(found.warnings)
             if found.url is not None:
+                notes.append(f"no [[supervisor]] is configured, using {found.url} found by {found.place}")
                 origin = Origin(Layer.DEFAULT, found.place)
                 given = {"url": found.url, "username": found.username, "password": found.password}
                 values = {name: Value(value, origin) for name, value in given.items() if value is not None}

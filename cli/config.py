@@ -51,10 +51,11 @@ def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
     if unreadable:
         # What it leaves out cannot be told from what it says.
         raise ConfigError(problems.sorted())
-    notes = list(misspelt_variables(inputs.environ))
+    notes: list[str] = []
+    warnings = list(misspelt_variables(inputs.environ))
     build = ExporterBuilder(inputs, tables, problems, roles=roles, file=file)
     if Role.EXPORTER in roles:
-        build.find(notes)
+        build.find(notes, warnings)
     build.check_required()
     made = Configuration(
         file=file,
@@ -62,6 +63,7 @@ def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
         log=build.log(),
         web={role: build.web(role) for role in LISTEN},
         notes=tuple(notes),
+        warnings=tuple(warnings),
         exporter=build.exporter(),
         sink=build.sink(),
         dsn=build.dsn(),

@@ -53,43 +53,46 @@ class Found:
     password: Secret | None = None
     place: str = ""
     """The file or socket it was found by."""
-    notes: tuple[str, ...] = ()
-    """What to say about it in the log."""
+    warnings: tuple[str, ...] = ()
+    """What went wrong on the way."""
 
 
 def find_supervisor(places: Places) -> Found:
-    """Return the supervisord of this host. Nothing found, or unreadable places, are notes, never an error.
+    """Return the supervisord of this host. Nothing found, or unreadable places, are warnings, never an error.
 
     A configuration whose socket is there goes first, then a well-known socket, then any configuration: its supervisord
     may be started later.
     """
-    notes: list[str] = []
-    candidates = [found for path in places.configs if (found := _from_config(path, places.environ, notes)) is not None]
+    warnings: list[str] = []
+    candidates = [
+        found for path in places.configs if (found := _from_config(path, places.environ, warnings)) is not None
+    ]
     for found in candidates:
         if (
             found.url is not None
             and found.url.startswith("unix://")
             and _is_socket(Path(found.url.removeprefix("unix://")))
         ):
-            return _with_notes(found, notes)
+            return _with_warnings(found, warnings)
     for path in places.sockets:
         if _is_socket(path):
-            return _with_notes(Found(url=f"unix://{path}", place=str(path)), notes)
+            return _with_warnings(Found(url=f"unix://{path}", place=str(path)), warnings)
     if candidates:
-        return _with_notes(candidates[0], notes)
+        return _with_warnings(candidates[0], warnings)
     looked = ", ".join(str(path) for path in (*places.configs[:2], *places.sockets[:2]))
-    notes.append(f"no supervisord was found (looked at {looked} and others); name it in [[supervisor]] if there is one")
-    return Found(notes=tuple(notes))
+    warnings.append(
+        f"no supervisord was found (looked at {looked} and others); name it in [[supervisor]] if there is one"
+    )
+    return Found(warnings=tuple(warnings))
 
 
-def _with_notes(found: Found, notes: Sequence[str]) -> Found:
-    said = f"no [[supervisor]] is configured, using {found.url} found by {found.place}"
+def _with_warnings(found: Found, warnings: Sequence[str]) -> Found:
     return Found(
         url=found.url,
         username=found.username,
         password=found.password,
         place=found.place,
-        notes=(*notes, *found.notes, said),
+        warnings=(*warnings, *found.warnings),
     )
 
 
@@ -100,7 +103,7 @@ def _is_socket(path: Path) -> bool:
         return False
 
 
-def _from_config(path: Path, environ: Mapping[str, str], notes: list[str]) -> Found | None:
+def _from_config(path: Path, environ: Mapping[str, str], warnings: list[str]) -> Found | None:
     """Return the server that a supervisord.conf describes, None when there is no such file or it describes none."""
     try:
         parser = _parse(path, environ)
@@ -111,7 +114,7 @@ def _from_config(path: Path, environ: Mapping[str, str], notes: list[str]) -> Fo
     except (OSError, configparser.Error, UnicodeDecodeError, ValueError) as exc:
         # A parser's message may quote a line that holds a password.
         reason = exc.strerror if isinstance(exc, OSError) else type(exc).__name__
-        notes.append(f"{path} cannot be read ({reason})")
+        warnings.append(f"{path} cannot be read ({reason})")
         return None
     expand = _Expansion(path, environ)
     for section, key in (("unix_http_server", "file"), ("inet_http_server", "port")):
@@ -120,7 +123,7 @@ def _from_config(path: Path, environ: Mapping[str, str], notes: list[str]) -> Fo
         value = expand(parser.get(section, key)).strip()
         url = _unix_url(value, path) if key == "file" else _inet_url(value)
         if url is None:
-            notes.append(f"{path}: {key} in [{section}] is not understood")
+            warnings.append(f"{path}: {key} in [{section}] is not understood")
             continue
         return _found(parser, section, url, path, expand)
     return None
@@ -175,17 +178,17 @@ def _found(parser: configparser.RawConfigParser, section: str, url: str, path: P
         return expand(parser.get(where, key)).strip() or None if parser.has_option(where, key) else None
 
     username, password = get(section, "username"), get(section, "password")
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if password is not None and password.startswith("{SHA}"):
         # The server keeps only a hash; the client's section has the password itself.
         password = get("supervisorctl", "password")
         username = get("supervisorctl", "username") or username
         if password is None:
-            notes = (f"{path} holds only a hash of the password; put the password into [[supervisor]]",)
+            warnings = (f"{path} holds only a hash of the password; put the password into [[supervisor]]",)
     return Found(
         url=url,
         username=username if password is not None else None,
         password=Secret(password) if password is not None else None,
         place=str(path),
-        notes=notes,
+        warnings=warnings,
     )

@@ -24,7 +24,7 @@ def show(configuration: Configuration, roles: Collection[Role]) -> str:
         if section.roles & frozenset(roles):
             for node in configuration.tables.get(section.name, []) or _absent(section):
                 lines += _table(node, derived, web[0] if len(web) == 1 else None)
-    lines += [f"# {note}" for note in configuration.notes]
+    lines += [f"# {note}" for note in (*configuration.notes, *configuration.warnings)]
     return "\n".join(lines) + "\n"
 
 

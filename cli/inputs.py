@@ -46,7 +46,9 @@ class Configuration:
     log: LogSettings
     web: Mapping[Role, WebSettings]
     notes: tuple[str, ...]
-    """What was found out or looks odd, for the log."""
+    """What was found out by itself."""
+    warnings: tuple[str, ...]
+    """What looks odd."""
     exporter: ExporterSettings | None = None
     sink: SinkSettings | None = None
     dsn: Secret | None = None

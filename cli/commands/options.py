@@ -113,4 +113,6 @@ def start_log(configuration: "Configuration") -> None:
     log = logging.getLogger("depthgauge.config")
     log.info("configuration read from %s", configuration.file or "no file")
     for note in configuration.notes:
-        log.warning(note)
+        log.info(note)
+    for warning in configuration.warnings:
+        log.warning(warning)
