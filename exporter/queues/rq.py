@@ -35,6 +35,8 @@ from exporter.settings import RqSettings
 SYSTEM: Final = "rq"
 MAX_WORKERS: Final = 5_000
 """Members of one queue's set of workers; a larger set is not read."""
+MAX_NAMES: Final = 50_000
+"""Names taken from ``rq:queues``; the walk over a longer set ends early."""
 
 _TRIES: Final = 3
 """Jobs looked at for the head: the hash of an expired job is gone while its id is still in the list."""
@@ -92,7 +94,7 @@ class RqReader:
         names: dict[bytes, None] = {}
         start = self._prefix + b"queue:"
         cursor: Reply = b"0"
-        while isinstance(cursor, bytes):
+        while isinstance(cursor, bytes) and len(names) < MAX_NAMES:
             (reply,) = yield [("SSCAN", self._prefix + b"queues", cursor, "COUNT", 1000)]
             page = items(reply)
             if len(page) != 2:

@@ -1,5 +1,6 @@
 """The backlogs of one Redis: all counts in one pipeline, heads in a second, never more than three round trips."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from exporter.queues.reader import Conversation, converse
 from exporter.settings import RedisSettings
 from exporter.sources.discovery import INTERVAL, Discovery, unix_time
 from exporter.sources.refusals import Refusals
+
+log = logging.getLogger(__name__)
 
 KIND: Final = "redis"
 FIRST_WAIT: Final = 2.0
@@ -59,6 +62,7 @@ class RedisQueuesSource:
         self._first = True
         self._connects = 1
         self._known: tuple[tuple[str, str], ...] = ()
+        self._doubles: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def collect(self) -> RedisQueues:
@@ -68,7 +72,7 @@ class RedisQueuesSource:
         if self._first:
             self._first = False
             self.discovery.wait_first(min(FIRST_WAIT, self._timeout / 2))
-        queues = self._read(deadline)
+        queues = self._distinct(self._read(deadline))
         if self._link.connects != self._connects:
             self._connects = self._link.connects
             self.discovery.again_soon()
@@ -106,6 +110,16 @@ class RedisQueuesSource:
             *(reader.read(found[reader.system], now) for reader in readers),
         ]
         return [queue for queues in converse(exchange, conversations) for queue in queues]
+
+    def _distinct(self, queues: Sequence[Queue]) -> Sequence[Queue]:
+        """Return each queue once: two series of one name would cost Prometheus the whole scrape."""
+        first: dict[tuple[str, str], Queue] = {}
+        for queue in queues:
+            key = (queue.system, queue.name)
+            if first.setdefault(key, queue) is not queue and key not in self._doubles:
+                self._doubles.add(key)
+                log.warning("redis %s: two %s queues are called %r: the second one is not shown", self.target, *key)
+        return tuple(first.values())
 
     def _redis_now(self) -> float:
         offset = self._offset if self._offset is not None else self.discovery.time_offset

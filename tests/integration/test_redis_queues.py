@@ -298,3 +298,16 @@ def test_another_database_number(redis_server: RedisServer, make_source: MakeSou
     assert read(make_source(redis_server.url)) == {}
     url = f"redis://127.0.0.1:{redis_server.port}/2"
     assert read(make_source(url))["laravel", "q"].live.waiting == 1
+
+
+def test_no_name_comes_twice(
+    redis_server: RedisServer, make_source: MakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis_server.client().rpush("a", "x")
+    lists = (ListSettings(key="a", name="same"), ListSettings(key="b", name="same"))
+    source = make_source(redis_server.url, lists=lists)
+    for _ in range(3):
+        assert read(source)["list", "same"].live.waiting == 1
+    assert [record.message for record in caplog.records] == [
+        "redis main: two list queues are called 'same': the second one is not shown"
+    ]
