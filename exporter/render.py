@@ -1,0 +1,189 @@
+"""Snapshot to metrics text: pure but for the prefixes it keeps, and for remembering whom the budget admitted."""
+
+import logging
+import platform
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from depthgauge import __version__
+from depthgauge.exposition import Metric, line_end
+from depthgauge.snapshot import (
+    EXPIRY_INTERVALS,
+    Process,
+    ProcessState,
+    Queue,
+    Snapshot,
+    SourceStatus,
+    Supervisor,
+)
+from exporter import metrics
+from exporter.budget import Budget, Needs
+from exporter.series import PROCESS_SERIES, QUEUE_SERIES, SERIES_PER_QUEUE, Prefixes, Series
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+log = logging.getLogger(__name__)
+
+QueueKey = tuple[str, str, str]
+"""Redis, system, queue."""
+ProcessKey = tuple[str, str, str]
+"""Supervisor, group, process."""
+
+Lines = dict[str, list[str]]
+"""Sample lines by metric name."""
+
+_BUDGETED: Final = (*metrics.PROCESS_FAMILIES, *metrics.QUEUE_FAMILIES, metrics.WORKERS)
+
+
+class Renderer:
+    """Renders snapshots of one exporter. Not for several threads at once."""
+
+    def __init__(self, *, budget: int, configured: Collection[tuple[str, str]] = ()) -> None:
+        named = frozenset(configured)
+        self._queue_budget = Budget[QueueKey](
+            budget, configured=lambda key: (key[0], key[2]) in named, most=SERIES_PER_QUEUE
+        )
+        self._worker_budget = Budget[QueueKey](budget, configured=lambda key: (key[0], key[2]) in named, most=1)
+        self._process_budget = Budget[ProcessKey](budget, configured=lambda _: False, most=1)
+        self._processes = Prefixes[ProcessKey, Process](
+            PROCESS_SERIES, lambda key: dict(zip(("supervisor", "group", "process"), key, strict=True))
+        )
+        self._queues = Prefixes[QueueKey, Queue](
+            QUEUE_SERIES, lambda key: dict(zip(("redis", "system", "queue"), key, strict=True))
+        )
+        self._doubles_told = False
+
+    def render(self, snapshot: Snapshot | None, now: datetime) -> str:
+        """Return the text for a scrape at ``now``.
+
+        Parts older than three intervals are left out and their ``…_up`` is 0. A snapshot that is itself that old comes
+        from a loop that has died: nothing is left of it but these zeros.
+        """
+        lines: Lines = {metric.name: [] for metric in metrics.TABLE}
+        over: Counter[str] = Counter()
+        _add(lines, metrics.BUILD_INFO, 1, version=__version__, python_version=platform.python_version())
+        if snapshot is not None:
+            alive = now - snapshot.taken_at <= timedelta(seconds=EXPIRY_INTERVALS * snapshot.interval)
+            supervisors = [part for part in snapshot.supervisors if alive and snapshot.is_shown(part, now)]
+            backlogs = [part for part in snapshot.queues if alive and snapshot.is_shown(part, now)]
+            _add_sources(
+                lines,
+                snapshot.sources,
+                alive=alive,
+                shown={"supervisor": {part.name for part in supervisors}, "redis": {part.redis for part in backlogs}},
+            )
+            for part in supervisors:
+                _add_supervisor(lines, part)
+            over.update(self._add_processes(lines, supervisors))
+            queues = {(part.redis, queue.system, queue.name): queue for part in backlogs for queue in part.queues}
+            if len(queues) < sum(len(part.queues) for part in backlogs):
+                self._tell_doubles()
+            over.update(self._add_queues(lines, queues))
+            over.update(self._add_workers(lines, supervisors))
+            _add_self(lines, snapshot)
+            for metric in _BUDGETED:
+                _add(lines, metrics.OVER_BUDGET, over[metric.name], family=metric.name)
+        return "".join(metric.header + "".join(found) for metric in metrics.TABLE if (found := lines[metric.name]))
+
+    def _add_processes(self, lines: Lines, supervisors: Sequence[Supervisor]) -> Counter[str]:
+        processes = {
+            (part.name, process.group, process.name): process for part in supervisors for process in part.processes
+        }
+        if len(processes) < sum(len(part.processes) for part in supervisors):
+            self._tell_doubles()
+        shown, over = self._process_budget.admit(tuple(processes), lambda key: _needs(PROCESS_SERIES, processes[key]))
+        _add_entities(lines, PROCESS_SERIES, self._processes, ((key, processes[key]) for key in shown))
+        return over
+
+    def _add_queues(self, lines: Lines, queues: Mapping[QueueKey, Queue]) -> Counter[str]:
+        shown, over = self._queue_budget.admit(tuple(queues), lambda key: _needs(QUEUE_SERIES, queues[key]))
+        _add_entities(lines, QUEUE_SERIES, self._queues, ((key, queues[key]) for key in shown))
+        return over
+
+    def _add_workers(self, lines: Lines, supervisors: Sequence[Supervisor]) -> Counter[str]:
+        workers: Counter[QueueKey] = Counter()
+        processes: Counter[tuple[str, str]] = Counter()
+        for part in supervisors:
+            for served in part.workers:
+                workers[served.redis, served.system, served.queue] += served.processes
+            for each in part.worker_processes:
+                processes[each.redis, each.system] += each.processes
+        shown, over = self._worker_budget.admit(tuple(workers), lambda _: {metrics.WORKERS.name: 1})
+        for redis, system, queue in shown:
+            count = workers[redis, system, queue]
+            _add(lines, metrics.WORKERS, count, redis=redis, system=system, queue=queue)
+        for (redis, system), count in processes.items():
+            _add(lines, metrics.WORKER_PROCESSES, count, redis=redis, system=system)
+        return over
+
+    def _tell_doubles(self) -> None:
+        if not self._doubles_told:
+            self._doubles_told = True
+            log.error("two processes or two queues have the same labels; only the last of them is shown")
+
+
+def _add(lines: Lines, metric: Metric, value: float, **labels: str) -> None:
+    lines[metric.name].append(metric.prefix(labels) + line_end(value))
+
+
+def _add_entities(
+    lines: Lines, series: tuple[Series[T], ...], prefixes: Prefixes[K, T], entities: Iterable[tuple[K, T]]
+) -> None:
+    plan = [(lines[each.metric.name].append, each.value) for each in series]
+    for key, entity in entities:
+        for line, (append, get) in zip(prefixes.of(key), plan, strict=True):
+            value = get(entity)
+            if value is not None:
+                append(line + line_end(value))
+    prefixes.forget_unused()
+
+
+def _needs(series: tuple[Series[T], ...], entity: T) -> Needs:
+    return Counter(each.metric.name for each in series if each.value(entity) is not None)
+
+
+def _add_sources(
+    lines: Lines, sources: Sequence[SourceStatus], *, alive: bool, shown: Mapping[str, Collection[str]]
+) -> None:
+    ups = {"supervisor": (metrics.SUPERVISOR_UP, "supervisor"), "redis": (metrics.JOBQUEUE_UP, "redis")}
+    for source in sources:
+        labels = {"kind": source.kind, "target": source.target}
+        if source.kind in ups:
+            metric, label = ups[source.kind]
+            _add(lines, metric, source.target in shown[source.kind], **{label: source.target})
+        _add(lines, metrics.SOURCE_UP, source.ok and alive, **labels)
+        if not alive:
+            continue
+        if source.seconds is not None:
+            _add(lines, metrics.SOURCE_DURATION, source.seconds, **labels)
+        if source.last_success_at is not None:
+            _add(lines, metrics.SOURCE_LAST_SUCCESS, source.last_success_at.timestamp(), **labels)
+        for reason, count in sorted(source.errors.items()):
+            _add(lines, metrics.SOURCE_ERRORS, count, reason=reason, **labels)
+
+
+def _add_supervisor(lines: Lines, part: Supervisor) -> None:
+    _add(
+        lines,
+        metrics.SUPERVISOR_INFO,
+        1,
+        supervisor=part.name,
+        version=part.version or "",
+        api_version=part.api_version or "",
+        identification=part.identification or "",
+    )
+    _add(lines, metrics.SUPERVISOR_STATE, part.state, supervisor=part.name)
+    states = Counter(process.state for process in part.processes)
+    for state in ProcessState:
+        _add(lines, metrics.SUPERVISOR_PROCESSES, states[state], supervisor=part.name, state=state.name)
+
+
+def _add_self(lines: Lines, snapshot: Snapshot) -> None:
+    for reason, count in sorted(snapshot.drops.items()):
+        _add(lines, metrics.BUS_DROPS, count, reason=reason)
+    _add(lines, metrics.SNAPSHOT_TIMESTAMP, snapshot.taken_at.timestamp())
+    _add(lines, metrics.CYCLE_DURATION, snapshot.cycle.seconds)
+    _add(lines, metrics.CYCLES_SKIPPED, snapshot.cycle.skipped)
