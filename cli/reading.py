@@ -289,10 +289,12 @@ def misspelt_variables(environ: Mapping[str, str]) -> Sequence[str]:
     for section in all_sections():
         for key in section.keys:
             known.update(key.variables)
+    # The prefix, which all have, would make all alike.
+    rests = sorted(name.removeprefix(PREFIX) for name in known)
     return [
-        f"the variable {name} is not known, did you mean {close[0]}?"
+        f"the variable {name} is not known, did you mean {PREFIX}{close[0]}?"
         for name in sorted(environ)
         if name.startswith(PREFIX) and name not in known
-        for close in [difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85)]
+        for close in [difflib.get_close_matches(name.removeprefix(PREFIX), rests, n=1, cutoff=0.8)]
         if close
     ]

@@ -1,4 +1,4 @@
-"""Every setting there is: the file's keys, the variables, the flags, their help and their reference."""
+"""Every setting there is: key of the file, variable, flag, help."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -49,14 +49,12 @@ EXPORTER: Final = Section(
             kind=kinds.seconds(1, 3600),
             help="Seconds between two snapshots.",
             default=15.0,
-            default_text="15",
             env="INTERVAL",
         ),
         Key(
             name="state_dir",
             kind=kinds.FILE,
             help="Folder for what has to outlive a restart.",
-            default_text="none",
             env="STATE_DIR",
         ),
         Key(
@@ -77,7 +75,7 @@ QUEUE_RULES: Final = Section(
         Key(
             name="program",
             kind=kinds.PATTERN,
-            help="Has to match the whole of `group:name` or of `name`; a group `(?P<queue>…)` names the queue.",
+            help="Has to match the whole name of the program, of the process, or `group:name`; a group `(?P<queue>…)` gives the queue.",
             required=True,
         ),
         Key(
@@ -86,11 +84,7 @@ QUEUE_RULES: Final = Section(
             help="The queues, where the pattern has no group `queue`; an empty list says that it is no worker.",
             default=(),
         ),
-        Key(
-            name="system",
-            kind=kinds.choice(*SYSTEMS),
-            help="The queue system, where more than one is in use.",
-        ),
+        Key(name="system", kind=kinds.choice(*SYSTEMS), help="The queue system, where more than one is in use."),
         Key(name="redis", kind=kinds.NAME, help="The name of the Redis, where there are several."),
     ),
 )
@@ -110,12 +104,7 @@ SUPERVISOR: Final = Section(
             env="SUPERVISOR_URL",
             required=True,
         ),
-        Key(
-            name="username",
-            kind=kinds.NAME,
-            help="User name of its HTTP server.",
-            env="SUPERVISOR_USERNAME",
-        ),
+        Key(name="username", kind=kinds.NAME, help="User name of its HTTP server.", env="SUPERVISOR_USERNAME"),
         Key(
             name="password",
             kind=kinds.SECRET,
@@ -270,7 +259,6 @@ SINK: Final = Section(
             kind=kinds.seconds(0, 60),
             help="Seconds to wait for more snapshots before a batch is written.",
             default=1.0,
-            default_text="1",
         ),
     ),
     children=(
@@ -348,8 +336,7 @@ SECTIONS: Final = (EXPORTER, SUPERVISOR, REDIS, BUS, SINK, WEB, LOG)
 
 def all_sections() -> Iterator[Section]:
     """Give every section, parents before children, in the order of the file."""
-    for section in SECTIONS:
-        yield from section.walk()
+    return (each for section in SECTIONS for each in section.walk())
 
 
 def section_of(name: str) -> Section:

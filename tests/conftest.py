@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.plugins.redis_server",
     "tests.plugins.laravel",
     "tests.plugins.queue_source",
+    "tests.plugins.settings",
     "tests.plugins.supervisord",
     "tests.plugins.proxy",
     "tests.plugins.scripted_server",

@@ -34,7 +34,7 @@ def config_options(*names: str) -> Callable[[F], F]:
                     f"--{key.flag}",
                     f"{section.name}_{key.name}",
                     multiple=listed,
-                    metavar="ADDRESS" if listed else key.name.upper(),
+                    metavar="ADDRESS" if listed else "PATH" if key.kind.name == "path" else key.name.upper(),
                     help=f"{text} {'May be repeated. ' if listed else ''}[{key.kind.name.removeprefix('list of: ')}; default: {default}]",
                 )(function)
         return click.option(
