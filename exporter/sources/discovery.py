@@ -16,7 +16,11 @@ from exporter.sources.refusals import OF_THE_SERVER, Refusals
 log = logging.getLogger(__name__)
 
 INTERVAL: Final = 300.0
-"""Seconds between two walks."""
+"""Seconds between two walks at the most."""
+SOONEST: Final = 15.0
+"""Seconds between two walks of a small key space."""
+SHARE: Final = 0.01
+"""Of the time that may be spent on walking: a key space that takes three seconds is walked every five minutes."""
 CALL_TIMEOUT: Final = 5.0
 MAX_KEYS: Final = 1_000_000
 """Keys looked at in one walk; the next one goes on where it stopped."""
@@ -114,15 +118,17 @@ class Discovery:
             self._used = False
             with self._changed:
                 self._begun += 1
+            began = self._monotonic()
             self._walk()
+            took = self._monotonic() - began
             with self._changed:
                 self._done += 1
                 self._changed.notify_all()
-            self._rest()
+            self._rest(min(self._interval, max(SOONEST, took / SHARE)))
 
-    def _rest(self) -> None:
-        """Wait for the next walk: the interval, shorter when asked for, longer while nobody uses what is found."""
-        due = self._monotonic() + self._interval
+    def _rest(self, seconds: float) -> None:
+        """Wait for the next walk: so many seconds, shorter when asked for, longer while nobody uses what is found."""
+        due = self._monotonic() + seconds
         earliest = self._monotonic() + min(_SOON, self._interval)
         while not self._stop.is_set() and self._asked <= self._done:
             if self._soon:
