@@ -12,7 +12,7 @@ from typing import Final
 
 from cli.aspects import bus, database, host, redis_servers, supervisors
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
-from cli.config import load
+from cli.config import load, mentions
 from cli.effective import show
 from cli.inputs import Configuration, Inputs
 from cli.schema import Role
@@ -83,11 +83,10 @@ def _configurations(
     """Return what is wrong with the configuration, and the configuration for each role where nothing is."""
     made: dict[Role, Configuration] = {}
     problems: dict[str, None] = {}
-    wanted = [Role.EXPORTER, Role.SINK] if roles is None else [role for role in Role if role in roles]
-    for role in wanted:
+    if roles is None:
+        roles = frozenset({Role.EXPORTER, Role.SINK} if mentions(inputs, "sink") else {Role.EXPORTER})
+    for role in sorted(roles, key=lambda role: role.value):
         try:
-            if roles is None and role is Role.SINK and "sink" not in load(inputs, frozenset()).tables:
-                continue
             made[role] = load(inputs, frozenset({role}))
         except ConfigError as exc:
             problems |= dict.fromkeys(exc.problems)

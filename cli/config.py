@@ -37,6 +37,14 @@ def load_sink(inputs: Inputs) -> SinkSettings:
     return settings
 
 
+def mentions(inputs: Inputs, section: str) -> bool:
+    """Say whether the file, or the environment has something to say in a section, right or wrong."""
+    unheard = Problems()
+    _, tables = _read_file(inputs, unheard)
+    apply_environment(tables, inputs.environ, unheard)
+    return section in tables
+
+
 def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
     """Return the configuration as far as these roles need it; raise ConfigError with everything that is wrong.
 
@@ -81,10 +89,21 @@ def _read_file(inputs: Inputs, problems: Problems) -> tuple[Path | None, dict[st
         path, place = inputs.file, "--config.file"
     elif inputs.environ.get(variable):
         path, place = Path(inputs.environ[variable]), f"variable {variable}"
-    elif not inputs.default_file.is_file():
+    elif _is_absent(inputs.default_file):
         return None, {}
     try:
         return path, read_document(read_text(path), str(path), problems)
     except Wrong as exc:
         problems.add(Origin(Layer.FLAG, place), "", str(exc))
         return path, {}
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        # It may be there: reading it tells what is wrong.
+        return False
+    return False

@@ -45,7 +45,7 @@ def _port(subject: Subject, address: str) -> Finding:
 
 
 def _is_ours(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=2)
+    connection = http.client.HTTPConnection(host, port, timeout=1)
     try:
         connection.request("GET", PATH)
         return connection.getresponse().status == http.HTTPStatus.OK
@@ -58,9 +58,13 @@ def _is_ours(host: str, port: int) -> bool:
 def look_at_state_dir(folder: Path) -> Sequence[Finding]:
     """Look whether the folder is there and may be written to."""
     subject = Subject(aspect="state_dir", target=str(folder))
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as exc:
+        return [subject.error(f"cannot be looked at: {exc.strerror}", f"let the exporter's user into {folder.parent}")]
+    if not is_there:
         return [subject.warning("there is no such folder", f"mkdir -p {folder}, owned by the exporter's user")]
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         return [subject.error("this user may not write to it", f"chown it to the exporter's user: {folder}")]
     return [subject.ok("may be written to")]
 
