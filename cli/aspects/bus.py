@@ -27,6 +27,10 @@ _WRITES: Final[Mapping[Role, tuple[Command, ...]]] = {
         ("PEXPIRE", PROBE, 1),
         ("ZADD", PROBE, "XX", 0, ""),
         ("MEMORY", "USAGE", PROBE),
+        ("WATCH", PROBE),
+        ("UNWATCH",),
+        ("MULTI",),
+        ("EXEC",),
     ),
     Role.SINK: (
         ("XREADGROUP", "GROUP", GROUP, "check", "COUNT", 1, "STREAMS", PROBE, ">"),
@@ -38,6 +42,8 @@ _WRITES: Final[Mapping[Role, tuple[Command, ...]]] = {
         ("XRANGE", PROBE, "0-1", "0-1"),
         ("XPENDING", PROBE, GROUP),
         ("XADD", PROBE, "NOMKSTREAM", "*", "v", "0"),
+        ("MULTI",),
+        ("EXEC",),
     ),
 }
 _FATAL: Final = frozenset({ErrorKind.READ_ONLY, ErrorKind.OUT_OF_MEMORY, ErrorKind.LOADING})
@@ -101,6 +107,9 @@ def _names(link: Link, run_ids: Mapping[str, str]) -> Sequence[Finding]:
     if not run_ids:
         return []
     (hosts,) = link.exchange([("ZREVRANGE", HOSTS, 0, MAX_HOSTS - 1)], deadline=time.monotonic() + TIMEOUT)
+    if isinstance(hosts, ReplyError):
+        subject = Subject(aspect="bus", target="names")
+        return [subject.warning(f"cannot see what other hosts call their servers: {hosts.message}", "ACL … +zrevrange")]
     if not isinstance(hosts, list) or not hosts:
         return []
     asked: list[Command] = [("GET", LATEST_PREFIX.encode() + host) for host in hosts if isinstance(host, bytes)]
