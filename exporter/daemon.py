@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
@@ -51,7 +52,10 @@ class Bus:
         )
         held = Gauge("depthgauge_lease_held", "Whether this exporter holds the lease.", ["lease"], registry=registry)
         for name in names:
-            held.labels(name).set_function(lambda name=name: self.keeper.standing(name) is Standing.HELD)
+            held.labels(name).set_function(partial(self._holds, name))
+
+    def _holds(self, name: str) -> float:
+        return float(self.keeper.standing(name) is Standing.HELD)
 
     def start(self) -> None:
         """Try the leases and start publishing."""

@@ -17,10 +17,11 @@ from typing import Final, Self
 import psutil
 import psycopg
 import redis
-from sink.migrate import migrate
 from supervisor.xmlrpc import SupervisorTransport
 
 from cli.demo.folder import Folder, make_folder
+from depthgauge.secrets import Secret
+from sink.migrate import migrate
 
 _PR_SET_PDEATHSIG: Final = 1
 STOP_SECONDS: Final = 15.0
@@ -62,7 +63,7 @@ class Stack:
         self._until(self._valkey_answers, "Valkey answers", deadline)
         self._until(self._postgres_answers, "PostgreSQL answers", deadline)
         self._say("creating the tables (depthgauge migrate)")
-        migrate(self.folder.dsn)
+        migrate(Secret(self.folder.dsn))
         self._say("starting exporter, sink, RQ workers, a producer and a program that crashes")
         for program in ("exporter", "sink", "mail-worker:*", "report-worker", "producer", "crash-loop"):
             self._start_program(program)

@@ -129,7 +129,7 @@ class _Visible:
             return None
         shown = self._visible(latest)
         last = self._last
-        if last is not None and last[0] is latest and last[1] == shown:
+        if last is not None and last[0] is latest and (last[1] is shown or last[1] == shown):
             return last[1]
         self._last = (latest, shown)
         return shown
