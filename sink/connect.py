@@ -1,6 +1,4 @@
-"""Connections to PostgreSQL: from a connection string, with defaults that a user's own settings win over, and with a
-deadline that holds even against a server that is frozen.
-"""
+"""Connections to PostgreSQL with sane defaults, and with a deadline that holds even against a frozen server."""
 
 import contextlib
 import logging

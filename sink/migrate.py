@@ -14,6 +14,7 @@ from depthgauge.errors import SchemaError
 from depthgauge.secrets import Secret
 from sink import queries
 from sink.connect import connect
+from sink.schema import Connection as _Connection
 from sink.schema import (
     Edition,
     Installation,
@@ -28,7 +29,6 @@ from sink.schema import (
     server,
     table_exists,
 )
-from sink.schema import Connection as _Connection
 
 T = TypeVar("T")
 
@@ -242,7 +242,11 @@ def _create_extension(dsn: Secret) -> None:
     """Create the extension over a connection of its own: a library that is not preloaded ends the session."""
     try:
         with connect(dsn, application="depthgauge-migrate") as connection:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            connection.execute("SET client_min_messages = warning")
+            with connection.transaction():
+                # IF NOT EXISTS alone is no help against another migrate that is just creating it.
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (queries.ADVISORY_LOCK,))
+                connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except psycopg.Error as exc:
         raise SchemaError(
             "TimescaleDB is installed on this server but not in this database, and creating it failed "

@@ -95,6 +95,8 @@ SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
     key=5,
 )
 
+TABLES: Final = (LEDGER, WORKERS, QUEUES, PROCESSES)
+
 SLOT_MATES: Final = """
 SELECT host, recorded_at, count(*)
 FROM depthgauge.snapshots

@@ -91,7 +91,7 @@ class Rows(NamedTuple):
     processes: tuple[ProcessRow, ...]
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """Number of rows, the ledger's included."""
         return 1 + len(self.workers) + len(self.queues) + len(self.processes)
 

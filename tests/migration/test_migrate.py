@@ -173,8 +173,8 @@ def test_migrate_waits_for_locks_and_says_when_it_gives_up(database: str) -> Non
 
 def add_role(dsn: str, name: str) -> str:
     with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
-    return conninfo.make_conninfo(dsn, user=name)
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
+    return conninfo.make_conninfo(dsn, user=name, password="secret")
 
 
 @pytest.fixture

@@ -1,0 +1,193 @@
+"""The sink's metrics about itself: one table of them, and the objects that count."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from depthgauge.errors import ErrorKind
+from sink import queries, verdict
+
+PREFIX: Final = "depthgauge_sink_"
+QUARANTINE_REASONS: Final = ("corrupt", "refused", "future")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One family; ``values`` are those of its label, where they are a closed set."""
+
+    name: str
+    kind: str
+    help: str
+    label: str | None = None
+    values: tuple[str, ...] = ()
+
+
+METRICS: Final = (
+    Metric(
+        "depthgauge_sink_rows_total",
+        "counter",
+        "Rows added to the database.",
+        "table",
+        tuple(table.name for table in queries.TABLES),
+    ),
+    Metric(
+        "depthgauge_sink_snapshots_committed_total",
+        "counter",
+        "Snapshots whose rows were committed, collided ones included.",
+    ),
+    Metric(
+        "depthgauge_sink_snapshots_duplicate_total",
+        "counter",
+        "Snapshots that the ledger had already: delivered twice, or committed just before a connection broke.",
+    ),
+    Metric(
+        "depthgauge_sink_snapshots_collided_total",
+        "counter",
+        "Committed snapshots whose host and slot had rows of another snapshot already: two exporters use one host name.",
+    ),
+    Metric(
+        "depthgauge_sink_snapshots_too_late_total",
+        "counter",
+        "Snapshots older than the retention of raw rows, dropped.",
+    ),
+    Metric(
+        "depthgauge_sink_snapshots_quarantined_total",
+        "counter",
+        "Stream entries moved to the quarantine stream: corrupt, refused by the database for a value in them, or from the future.",
+        "reason",
+        QUARANTINE_REASONS,
+    ),
+    Metric(
+        "depthgauge_sink_newer_entries",
+        "gauge",
+        "Stream entries left pending because a newer depthgauge wrote them: upgrade this sink.",
+    ),
+    Metric(
+        "depthgauge_sink_entries_vanished_total",
+        "counter",
+        "Stream entries that were deleted or trimmed by somebody else while they were pending.",
+    ),
+    Metric(
+        "depthgauge_sink_entries_claimed_total",
+        "counter",
+        "Stream entries taken over from sinks that left them pending.",
+    ),
+    Metric("depthgauge_sink_stream_entries", "gauge", "Entries on the stream: the backlog of all sinks together."),
+    Metric("depthgauge_sink_pending_entries", "gauge", "Entries that sinks have read and not yet acknowledged."),
+    Metric("depthgauge_sink_bus_up", "gauge", "Whether the last exchange with the bus worked."),
+    Metric(
+        "depthgauge_sink_bus_errors_total",
+        "counter",
+        "Exchanges with the bus that failed.",
+        "reason",
+        tuple(kind.value for kind in ErrorKind),
+    ),
+    Metric("depthgauge_sink_database_up", "gauge", "Whether the last exchange with the database worked."),
+    Metric(
+        "depthgauge_sink_retries_total",
+        "counter",
+        "Exchanges with the database that failed and are repeated.",
+        "reason",
+        tuple(sorted(verdict.REASONS)),
+    ),
+    Metric(
+        "depthgauge_sink_stopped",
+        "gauge",
+        "Whether writing waits for a human: the schema, the edition or the privileges are wrong.",
+    ),
+    Metric("depthgauge_sink_schema_version", "gauge", "Version of the database's schema."),
+    Metric(
+        "depthgauge_sink_database_info",
+        "gauge",
+        "What the database is: its edition (plain, apache, community) and how its tables are cut into days.",
+    ),
+    Metric("depthgauge_sink_last_commit_timestamp_seconds", "gauge", "Unix time of the last commit of new rows."),
+    Metric(
+        "depthgauge_sink_newest_slot_timestamp_seconds", "gauge", "Unix time of the newest slot committed by this sink."
+    ),
+    Metric("depthgauge_sink_lag_seconds", "gauge", "Time since the newest slot that this sink has committed."),
+)
+"""Every family; those that are unknown until something happened are left out until then."""
+
+_BY_NAME: Final = {metric.name.removeprefix(PREFIX): metric for metric in METRICS}
+
+
+class Telemetry(Collector):
+    """Counts; collects the families that may be unknown itself."""
+
+    def __init__(self, registry: CollectorRegistry, *, now: Callable[[], float]) -> None:
+        self.registry = registry
+        self._now = now
+        self._known: dict[str, float] = {}
+        self._info: dict[str, str] = {}
+        self.rows = self._counter("rows_total")
+        self.committed = self._counter("snapshots_committed_total")
+        self.duplicate = self._counter("snapshots_duplicate_total")
+        self.collided = self._counter("snapshots_collided_total")
+        self.too_late = self._counter("snapshots_too_late_total")
+        self.quarantined = self._counter("snapshots_quarantined_total")
+        self.newer = self._gauge("newer_entries")
+        self.vanished = self._counter("entries_vanished_total")
+        self.claimed = self._counter("entries_claimed_total")
+        self.bus_up = self._gauge("bus_up")
+        self.bus_errors = self._counter("bus_errors_total")
+        self.database_up = self._gauge("database_up")
+        self.retries = self._counter("retries_total")
+        self.stopped = self._gauge("stopped")
+        registry.register(self)
+
+    def committed_slot(self, slot: datetime) -> None:
+        """Note a commit of new rows up to this slot."""
+        self._known["last_commit_timestamp_seconds"] = self._now()
+        newest = max(slot.timestamp(), self._known.get("newest_slot_timestamp_seconds", -math.inf))
+        self._known["newest_slot_timestamp_seconds"] = newest
+
+    def bus_state(self, *, entries: int, pending: int) -> None:
+        """Note the stream's length and the group's pending entries."""
+        self._known["stream_entries"] = float(entries)
+        self._known["pending_entries"] = float(pending)
+
+    def database_is(self, *, schema_version: int, info: Mapping[str, str]) -> None:
+        """Note what the database is."""
+        self._known["schema_version"] = float(schema_version)
+        self._info = dict(info)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Give what is known by now."""
+        known = dict(self._known)
+        newest = known.get("newest_slot_timestamp_seconds")
+        if newest is not None:
+            known["lag_seconds"] = max(0.0, self._now() - newest)
+        for name, value in known.items():
+            metric = _BY_NAME[name]
+            yield GaugeMetricFamily(metric.name, metric.help, value)
+        if self._info:
+            metric = _BY_NAME["database_info"]
+            family = GaugeMetricFamily(metric.name, metric.help, labels=list(self._info))
+            family.add_metric(list(self._info.values()), 1.0)
+            yield family
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Name the families given by :meth:`collect`, so that the registry refuses second ones of the same name."""
+        mine = ("stream_entries", "pending_entries", "schema_version", "database_info", "lag_seconds")
+        times = ("last_commit_timestamp_seconds", "newest_slot_timestamp_seconds")
+        for name in (*mine, *times):
+            yield GaugeMetricFamily(_BY_NAME[name].name, _BY_NAME[name].help)
+
+    def _counter(self, name: str) -> Counter:
+        metric = _BY_NAME[name]
+        labels = (metric.label,) if metric.label else ()
+        made = Counter(metric.name.removesuffix("_total"), metric.help, labels, registry=self.registry)
+        for value in metric.values:
+            made.labels(value)
+        return made
+
+    def _gauge(self, name: str) -> Gauge:
+        metric = _BY_NAME[name]
+        return Gauge(metric.name, metric.help, registry=self.registry)
