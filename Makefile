@@ -33,7 +33,7 @@ unit: $(VENV)/.test  ## Run the quick tests only
 lint: $(VENV)/.test  ## Check style, format and the floors of the house
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 types: $(VENV)/.test  ## Check types, of the tests too
 	@$(BIN)/mypy

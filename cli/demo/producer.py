@@ -16,9 +16,9 @@ def main() -> None:
     mail, reports, invoices = (rq.Queue(name, connection=connection) for name in ("mail", "reports", "invoices"))
     for number in itertools.count(1):
         mail.enqueue(send_mail, number)
-        if number % 4 == 0:
+        if number % 4 == 1:
             reports.enqueue(build_report, number)
-        if number % 6 == 0 and invoices.count < 500:
+        if number % 6 == 1 and invoices.count < 500:
             invoices.enqueue(build_report, number)
         time.sleep(0.25)
 
