@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.plugins.supervisord",
     "tests.plugins.proxy",
     "tests.plugins.scripted_server",
+    "tests.plugins.daemons",
 ]

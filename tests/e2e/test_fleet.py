@@ -9,11 +9,13 @@ import redis
 import rq
 
 from depthgauge import stream
+from depthgauge.secrets import Secret
+from sink.migrate import migrate
 from tests.plugins.daemons import Daemon, MakeDaemon
 from tests.plugins.redis_server import MakeRedis, RedisServer
 from tests.plugins.waiting import wait_for
 
-pytestmark = [pytest.mark.needs("redis-server", "postgres"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("redis-server", "rq", "timescaledb"), pytest.mark.timeout(180)]
 
 INTERVAL = 1.0
 HOSTS = ("web-1", "web-2", "web-3")
@@ -31,12 +33,10 @@ def config(host: str, servers: dict[str, RedisServer], bus: RedisServer, dsn: st
 
 class Fleet:
     def __init__(self, make_daemon: MakeDaemon, make_redis: MakeRedis, dsn: str) -> None:
-        from sink.migrate import migrate
-
         self.dsn = dsn
         self.servers = {"a": make_redis(), "b": make_redis()}
         self.bus = make_redis()
-        migrate(dsn)
+        migrate(Secret(dsn))
         texts = {host: config(host, self.servers, self.bus, dsn) for host in HOSTS}
         self.exporters = {host: make_daemon("exporter", text) for host, text in texts.items()}
         self.sink = make_daemon("sink", texts[HOSTS[0]])
@@ -113,8 +113,8 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(make_daemon: MakeDaemon, make_redis: MakeRedis, database: str) -> Fleet:
-    return Fleet(make_daemon, make_redis, database)
+def fleet(make_daemon: MakeDaemon, make_redis: MakeRedis, timescale_database: str) -> Fleet:
+    return Fleet(make_daemon, make_redis, timescale_database)
 
 
 def test_totals_equal_the_true_lengths_during_and_after_a_take_over(fleet: Fleet) -> None:
