@@ -15,6 +15,9 @@ from typing import Final
 SYSTEM_USER: Final = "nobody"
 """Whom PostgreSQL runs as when we are root: it refuses to be root."""
 
+MAX_BASE: Final = 60
+"""Characters of the folder for temporary files: the path of a unix socket may have about a hundred in all."""
+
 SUPERVISORD: Final = """\
 [unix_http_server]
 file = {folder}/supervisor.sock
@@ -138,7 +141,8 @@ class Folder:
 
 def make_folder() -> Folder:
     """Make the folder with data directories and configuration files in it."""
-    path = Path(tempfile.mkdtemp(prefix="depthgauge-demo-"))
+    usual = tempfile.gettempdir()
+    path = Path(tempfile.mkdtemp(prefix="depthgauge-demo-", dir=usual if len(usual) <= MAX_BASE else "/tmp"))  # noqa: S108  mkdtemp makes it safe
     path.chmod(0o755)
     ports = free_ports(4)
     folder = Folder(path=path, valkey_port=ports[0], postgres_port=ports[1], exporter_port=ports[2], sink_port=ports[3])
