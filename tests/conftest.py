@@ -12,4 +12,5 @@ pytest_plugins = [
     "tests.plugins.proxy",
     "tests.plugins.scripted_server",
     "tests.plugins.daemons",
+    "tests.plugins.sinks",
 ]
