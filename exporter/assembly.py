@@ -65,20 +65,23 @@ class Assembly:
     def discover(self, seconds: float) -> None:
         """Let every Redis be searched for queues once; wait at most so many seconds in all."""
         deadline = time.monotonic() + seconds
-        searching = [
-            threading.Thread(target=each.discover_now, args=(deadline,), name=f"discover:{each.target}", daemon=True)
-            for each in self.redis
-        ]
-        for thread in searching:
-            thread.start()
-        for thread in searching:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._each_redis(lambda each: each.discover_now(deadline), seconds)
 
-    def close(self) -> None:
-        """End all threads and connections."""
+    def close(self, timeout: float = 0.3) -> None:
+        """End all threads and connections; wait no longer than ``timeout`` seconds for those that hang."""
         self.collector.close()
-        for each in self.redis:
-            each.close()
+        self._each_redis(lambda each: each.close(), timeout)
+
+    def _each_redis(self, do: Callable[[RedisQueuesSource], object], seconds: float) -> None:
+        """Do something with every Redis side by side, waiting so many seconds in all."""
+        deadline = time.monotonic() + seconds
+        threads = [
+            threading.Thread(target=do, args=(each,), name=f"redis:{each.target}", daemon=True) for each in self.redis
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _enrich(self, supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
         return self._workers.fill(self._resources.read(supervisors, peers), self._resources)

@@ -88,6 +88,8 @@ class Daemon:
             drops=self._bus.publisher.drops if self._bus is not None else dict,
             clock=clock,
         )
+        self._ended = threading.Event()
+        self._failure: BaseException | None = None
         self.store = SnapshotStore()
         app = make_app(
             settings,
@@ -104,14 +106,27 @@ class Daemon:
         log.info("listening on %s", ", ".join(self.server.urls))
         if self._bus is not None:
             self._bus.start()
+        # In a thread of its own: a collection that waits for a hung source must not hold up the stop.
+        threading.Thread(target=self._collect, args=(stop,), name="collect", daemon=True).start()
         try:
-            self._assembly.collector.run(self._emit, stop)
+            while not stop.wait(0.1) and not self._ended.is_set():
+                pass
         finally:
             log.info("stopping")
             if self._bus is not None:
                 self._bus.stop()
             self.server.stop(STOP_WEB)
             self._assembly.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _collect(self, stop: threading.Event) -> None:
+        try:
+            self._assembly.collector.run(self._emit, stop)
+        except BaseException as exc:  # noqa: BLE001  whatever ends the loop ends the exporter: run() raises it
+            self._failure = exc
+        finally:
+            self._ended.set()
 
     def _emit(self, snapshot: Snapshot) -> None:
         self.store.put(snapshot)
