@@ -46,7 +46,7 @@ parts:  ## Get the real parts of the tests that pip cannot bring (Debian, as roo
 	@env PYTHON="$(PYTHON)" .ci/parts
 
 lock: $(LOCK_TOOLS)/.made  ## Choose exact versions anew where pyproject.toml asks for it (ARGS=--upgrade: all of them)
-	@$(COMPILE) --extra test --output-file requirements/test.txt pyproject.toml requirements/also.in
+	@$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml requirements/also.in
 	@$(COMPILE) --extra demo -c requirements/test.txt --output-file requirements/demo.txt pyproject.toml requirements/also.in
 	@$(COMPILE) -c requirements/test.txt --output-file requirements/runtime.txt pyproject.toml requirements/also.in
 

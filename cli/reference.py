@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,8 @@ import click
 from cli.main import main as depthgauge
 from cli.schema import DEFAULT_FILE, PREFIX, Key, Section
 from cli.table import all_sections
+from exporter.metrics import OWN, TABLE
+from sink.telemetry import METRICS as SINK_METRICS
 
 WIDTH: Final = 100
 _MADE: Final = "<!-- Made by `python -m cli.reference docs/reference`; change cli/table.py or the commands instead. -->"
@@ -92,7 +94,57 @@ def _help(command: click.Command, name: str) -> list[str]:
     return ["```", command.get_help(context).rstrip(), "```"]
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"configuration.md": configuration, "commands.md": commands}
+_METRICS: Final = """\
+Base units, timestamps instead of ages, text format 0.0.4. A series that is not known is absent; 0 means zero.
+A part that could not be read is shown until it is three intervals old; then its series disappear and its `…_up` is 0.
+No family has more series than `series_budget`: what is left out is counted in `depthgauge_series_over_budget`.
+
+Totals over a fleet: take `max by (redis, system, queue)` for backlogs and registry workers, which several exporters may
+read from the same Redis, and `sum by (redis, system, queue)` for `jobqueue_workers`, which is a fact about one host.
+"""
+
+
+def metrics() -> str:
+    """Return the page of all metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        _MADE.replace("cli/table.py or the commands", "exporter/metrics.py or sink/telemetry.py"),
+        "",
+    ]
+    lines += [_METRICS, "## Of the exporter, from the snapshot", ""]
+    lines += _metric_rows((each.name, each.type, each.labels, each.help) for each in TABLE)
+    lines += ["", "## Of the exporter, about itself", ""]
+    lines += _metric_rows((each.name, each.type, each.labels, each.help) for each in OWN)
+    lines += [
+        "",
+        "Beside these, the usual `process_…` metrics of the exporter's own process.",
+        "",
+        "## Of the sink",
+        "",
+    ]
+    lines += _metric_rows(
+        (each.name, each.kind, _SINK_LABELS.get(each.name, (each.label,) if each.label else ()), each.help)
+        for each in SINK_METRICS
+    )
+    return "\n".join(lines) + "\n"
+
+
+_SINK_LABELS: Final = {"depthgauge_sink_database_info": ("edition", "layout")}
+
+
+def _metric_rows(rows: Iterable[tuple[str, str, tuple[str, ...], str]]) -> Iterator[str]:
+    yield "| metric | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    for name, kind, labels, text in rows:
+        yield f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |"
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "configuration.md": configuration,
+    "commands.md": commands,
+    "metrics.md": metrics,
+}
 
 
 def main(arguments: list[str]) -> None:

@@ -4,18 +4,21 @@ import logging
 import random
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from depthgauge.backoff import Backoff
 from depthgauge.httpd import Server
 from depthgauge.redis_link import client
 from depthgauge.settings import BusSettings
 from depthgauge.snapshot import Snapshot
+from exporter import metrics
 from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
 from exporter.lease import LeasedRedis, LeaseKeeper, Standing, host_lease, redis_lease
@@ -50,7 +53,7 @@ class Bus:
             registry=registry,
             backoff=Backoff(first=0.5, most=30.0, random=random.random),
         )
-        held = Gauge("depthgauge_lease_held", "Whether this exporter holds the lease.", ["lease"], registry=registry)
+        held = Gauge(metrics.LEASE_HELD.name, metrics.LEASE_HELD.help, metrics.LEASE_HELD.labels, registry=registry)
         for name in names:
             held.labels(name).set_function(partial(self._holds, name))
 
@@ -78,6 +81,8 @@ class Daemon:
         self._settings = settings
         run_id = uuid.uuid4().hex
         registry = CollectorRegistry()
+        # The text format has no place for creation times; the library would make series of them.
+        disable_created_metrics()
         ProcessCollector(registry=registry)
         self._bus = Bus(settings, settings.bus, run_id, registry) if settings.bus is not None else None
         leases = self._bus.leases if self._bus is not None else None
@@ -99,6 +104,7 @@ class Daemon:
             visible=leases.visible if leases is not None else _as_it_is,
         )
         self.server = Server(settings.web, app)
+        registry.register(_ServerMetrics(self.server))
 
     def run(self, stop: threading.Event) -> None:
         """Serve and collect until ``stop`` is set; raise OSError if an address cannot be bound."""
@@ -132,6 +138,21 @@ class Daemon:
         self.store.put(snapshot)
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
+
+
+class _ServerMetrics(Collector):
+    """What the HTTP server counts itself."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Return the counters as they are now."""
+        for metric, value in (
+            (metrics.HTTP_EVICTED, self._server.evicted),
+            (metrics.HTTP_FAILURES, self._server.failures),
+        ):
+            yield CounterMetricFamily(metric.name, metric.help, value)
 
 
 def _as_it_is(snapshot: Snapshot) -> Snapshot:

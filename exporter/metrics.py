@@ -282,10 +282,42 @@ TABLE: Final[tuple[Metric, ...]] = (
     BUILD_INFO,
 )
 
-
-def table_page() -> str:
-    """Return the Markdown table of all metrics."""
-    rows = [
-        f"| `{metric.name}` | {metric.type} | {', '.join(metric.labels) or '-'} | {metric.help} |" for metric in TABLE
-    ]
-    return "\n".join(["| metric | type | labels | meaning |", "|---|---|---|---|", *rows]) + "\n"
+BUS_UP: Final = Metric(
+    name="depthgauge_bus_up", type="gauge", help="Whether the bus took the last snapshot offered to it."
+)
+BUS_PUBLISHED: Final = Metric(
+    name="depthgauge_bus_published_total", type="counter", help="Snapshots put on the stream by this exporter."
+)
+BUS_WAITING: Final = Metric(
+    name="depthgauge_bus_waiting_snapshots",
+    type="gauge",
+    help="Snapshots in memory that the bus has not taken yet.",
+)
+BUS_CACHE_ERRORS: Final = Metric(
+    name="depthgauge_bus_cache_errors_total",
+    type="counter",
+    help="Snapshots that the stream took but the cache refused.",
+)
+LEASE_HELD: Final = Metric(
+    name="depthgauge_lease_held", type="gauge", help="Whether this exporter holds the lease.", labels=("lease",)
+)
+HTTP_EVICTED: Final = Metric(
+    name="depthgauge_http_evicted_connections_total",
+    type="counter",
+    help="Connections that kept the server waiting and were closed to make room for others.",
+)
+HTTP_FAILURES: Final = Metric(
+    name="depthgauge_http_failed_requests_total",
+    type="counter",
+    help="Requests answered with 500 because of a defect; the log has it.",
+)
+OWN: Final[tuple[Metric, ...]] = (
+    BUS_UP,
+    BUS_PUBLISHED,
+    BUS_WAITING,
+    BUS_CACHE_ERRORS,
+    LEASE_HELD,
+    HTTP_EVICTED,
+    HTTP_FAILURES,
+)
+"""Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section."""

@@ -22,6 +22,7 @@ from depthgauge.errors import SourceError
 from depthgauge.redis_link import explain
 from depthgauge.settings import BusSettings
 from depthgauge.snapshot import EXPIRY_INTERVALS, Snapshot
+from exporter import metrics
 from exporter.bus_check import BusCheck, DropReason
 
 log = logging.getLogger(__name__)
@@ -69,17 +70,11 @@ class Publisher:
         self._told_cache = False
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._up = Gauge(
-            "depthgauge_bus_up", "Whether the bus took the last snapshot offered to it.", registry=registry
-        )
-        self._published = CounterMetric(
-            "depthgauge_bus_published", "Snapshots put on the stream by this exporter.", registry=registry
-        )
-        self._depth = Gauge(
-            "depthgauge_bus_waiting_snapshots", "Snapshots in memory that the bus has not taken yet.", registry=registry
-        )
+        self._up = Gauge(metrics.BUS_UP.name, metrics.BUS_UP.help, registry=registry)
+        self._published = CounterMetric(metrics.BUS_PUBLISHED.name, metrics.BUS_PUBLISHED.help, registry=registry)
+        self._depth = Gauge(metrics.BUS_WAITING.name, metrics.BUS_WAITING.help, registry=registry)
         self._cache_errors = CounterMetric(
-            "depthgauge_bus_cache_errors", "Snapshots that the stream took but the cache refused.", registry=registry
+            metrics.BUS_CACHE_ERRORS.name, metrics.BUS_CACHE_ERRORS.help, registry=registry
         )
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest
 
 from depthgauge.exposition import CONTENT_TYPE
 from depthgauge.httpd import Request, Response, Server, text
@@ -50,6 +50,8 @@ class Sink:
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._registry = CollectorRegistry()
+        # The text format has no place for creation times; the library would make series of them.
+        disable_created_metrics()
         ProcessCollector(registry=self._registry)
         self.telemetry = Telemetry(self._registry, now=time.time)
         self._writer = Writer(settings.dsn, deadline=database_deadline)

@@ -12,7 +12,7 @@ from depthgauge.redis_link import Link, kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.snapshot import Queue, RedisQueues
-from exporter.queues import active_readers
+from exporter.queues.active import active_readers
 from exporter.queues.reader import Conversation, converse
 from exporter.settings import RedisSettings
 from exporter.sources.discovery import INTERVAL, Discovery, unix_time

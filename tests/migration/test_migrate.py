@@ -23,7 +23,7 @@ EXTRA = Migration("0002_extra.sql", "CREATE TABLE depthgauge.extra (only_row big
 
 def fetch(dsn: str, query: str, *values: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(dsn, autocommit=True) as connection:
-        return connection.execute(query, values).fetchall()  # type: ignore[arg-type]  # literal where it is called
+        return connection.execute(query, values).fetchall()
 
 
 def edition_of(dsn: str) -> Edition:
@@ -98,11 +98,11 @@ def test_dry_run_names_only_what_is_pending(database: str) -> None:
 def test_a_failing_migration_leaves_no_trace_and_a_later_run_goes_on(empty_database: str) -> None:
     broken = Migration("0002_extra.sql", f"{EXTRA.text} SELECT 1 / 0;")
 
-    with pytest.raises(SchemaError, match="0002_extra.sql failed: division by zero"):
+    with pytest.raises(SchemaError, match=r"0002_extra.sql failed: division by zero"):
         migrate(Secret(empty_database), known=(*available(), broken))
 
     assert fetch(empty_database, "SELECT to_regclass('depthgauge.extra') IS NULL") == [(True,)]
-    with psycopg.connect(empty_database) as connection, pytest.raises(SchemaError, match="run `depthgauge migrate`"):
+    with psycopg.connect(empty_database) as connection, pytest.raises(SchemaError, match=r"run `depthgauge migrate`"):
         check_schema(connection)
     assert migrate(Secret(empty_database), known=(*available(), EXTRA)).applied == (EXTRA.name,)
 
@@ -119,7 +119,7 @@ def test_a_daemon_refuses_a_schema_that_is_behind_missing_or_from_the_future(
     empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg.connect(empty_database, autocommit=True) as connection:
-        with pytest.raises(SchemaError, match="has no depthgauge schema yet.* run `depthgauge migrate`"):
+        with pytest.raises(SchemaError, match=r"has no depthgauge schema yet.* run `depthgauge migrate`"):
             check_schema(connection)
         migrate(Secret(empty_database))
         monkeypatch.setattr("sink.schema.available", lambda: (*available(), EXTRA))
@@ -127,9 +127,9 @@ def test_a_daemon_refuses_a_schema_that_is_behind_missing_or_from_the_future(
             check_schema(connection)
         monkeypatch.undo()
         migrate(Secret(empty_database), known=(*available(), EXTRA))
-        with pytest.raises(SchemaError, match="made by a newer depthgauge.*upgrade"):
+        with pytest.raises(SchemaError, match=r"made by a newer depthgauge.*upgrade"):
             check_schema(connection)
-    with pytest.raises(SchemaError, match="0002_extra.sql, which this depthgauge does not know"):
+    with pytest.raises(SchemaError, match=r"0002_extra.sql, which this depthgauge does not know"):
         migrate(Secret(empty_database))
 
 
@@ -167,7 +167,7 @@ def test_migrate_waits_for_locks_and_says_when_it_gives_up(database: str) -> Non
         assert migrate(Secret(database), lock_wait=60).applied == ()
         waiting.join()
         other.execute("LOCK TABLE depthgauge.migrations IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(SchemaError, match="gave up waiting for locks"):
+        with pytest.raises(SchemaError, match=r"gave up waiting for locks"):
             migrate(Secret(database), lock_wait=0.1)
 
 
@@ -214,7 +214,7 @@ def test_reader_reads_and_writer_adds_and_neither_more(database: str, roles: Any
             "SELECT depthgauge.grant_writer('Mr. Reader')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(forbidden)  # type: ignore[call-overload]  # literals, seen as str by the loop
+                connection.execute(forbidden)
     with psycopg.connect(reader, autocommit=True) as connection:
         check_schema(connection)
         assert connection.execute("SELECT host FROM depthgauge.snapshots").fetchall() == [("h",)]
@@ -251,8 +251,8 @@ def test_partitions_are_days_in_utc_made_once_and_within_reason(postgres_databas
         for absurd in ([today + timedelta(days=30)], [today - timedelta(days=4000)], [None], [today] * 401):
             with pytest.raises((psycopg.errors.DatetimeFieldOverflow, psycopg.errors.ProgramLimitExceeded)):
                 connection.execute(ensure, (absurd,))
+        yesterday = midnight - timedelta(days=1)
         with pytest.raises(psycopg.errors.CheckViolation):
-            yesterday = midnight - timedelta(days=1)
             connection.execute(LEDGER, (yesterday, yesterday))
 
 
@@ -296,13 +296,13 @@ def test_plain_partitions_may_be_asked_for_and_stay(timescale_database: str) -> 
     assert (report.layout, report.edition) == (Layout.PARTITIONS, Edition.PLAIN)
     assert (again.layout, again.edition) == (Layout.PARTITIONS, Edition.APACHE)
     assert any("stay" in note for note in again.notes)
-    with pytest.raises(SchemaError, match="partitions already"):
+    with pytest.raises(SchemaError, match=r"partitions already"):
         migrate(Secret(timescale_database), layout=Layout.HYPERTABLES)
 
 
 @pytest.mark.needs("postgres")
 def test_hypertables_cannot_be_had_without_timescaledb(postgres_database: str) -> None:
-    with pytest.raises(SchemaError, match="no TimescaleDB"):
+    with pytest.raises(SchemaError, match=r"no TimescaleDB"):
         migrate(Secret(postgres_database), layout=Layout.HYPERTABLES)
 
 
@@ -311,9 +311,9 @@ def test_a_drop_in_edition_is_an_error(timescale_database: str) -> None:
     migrate(Secret(timescale_database))
     with psycopg.connect(timescale_database, autocommit=True) as connection:
         connection.execute("UPDATE depthgauge.installation SET edition = 'community'")
-        with pytest.raises(SchemaError, match="restore that edition"):
+        with pytest.raises(SchemaError, match=r"restore that edition"):
             check_schema(connection)
-    with pytest.raises(SchemaError, match="restore that edition"):
+    with pytest.raises(SchemaError, match=r"restore that edition"):
         migrate(Secret(timescale_database))
 
 

@@ -11,7 +11,7 @@ import pytest
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import Queue
-from exporter.queues import active_readers
+from exporter.queues.active import active_readers
 from exporter.queues.reader import converse
 from exporter.settings import RedisSettings
 

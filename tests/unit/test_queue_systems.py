@@ -7,11 +7,12 @@ import pytest
 
 from depthgauge.errors import ConfigError
 from depthgauge.secrets import Secret
-from exporter.queues import COMMAND_LINES, SYSTEMS, active_readers
+from exporter.queues import COMMAND_LINES, SYSTEMS
+from exporter.queues.active import active_readers
 from exporter.settings import LaravelSettings, ListSettings, RedisSettings, SortedSetSettings
 from tests.plugins.repo import repo_root
 
-SHARED = {"__init__", "reader", "payload", "heads"}
+SHARED = {"active", "system", "__init__", "reader", "payload", "heads"}
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
 
