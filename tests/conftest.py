@@ -13,4 +13,5 @@ pytest_plugins = [
     "tests.plugins.scripted_server",
     "tests.plugins.daemons",
     "tests.plugins.sinks",
+    "tests.plugins.golden",
 ]
