@@ -88,7 +88,10 @@ def parse_head(head: bytes) -> tuple[Request, bool]:
         raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "requests with a body are not answered here")
     connection = headers.get("connection", "").lower()
     keep = connection != "close" if parts[2] == "HTTP/1.1" else connection == "keep-alive"
-    target = urlsplit(parts[1])
+    try:
+        target = urlsplit(parts[1])
+    except ValueError as exc:
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "malformed request target") from exc
     return Request(parts[0], unquote(target.path) or "/", target.query, headers), keep
 
 

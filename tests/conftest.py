@@ -14,4 +14,5 @@ pytest_plugins = [
     "tests.plugins.daemons",
     "tests.plugins.sinks",
     "tests.plugins.golden",
+    "tests.plugins.prometheus",
 ]

@@ -1,0 +1,97 @@
+"""A real Prometheus that scrapes what a test tells it to."""
+
+import json
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.plugins.ports import free_port
+from tests.plugins.waiting import wait_for
+
+STOP_TIMEOUT = 20.0
+
+
+class Prometheus:
+    """One server; ``query`` gives the samples of an instant query by their labels."""
+
+    def __init__(self, folder: Path, targets: dict[str, str]) -> None:
+        self.port = free_port()
+        self._log = folder / "prometheus.log"
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()
+            ],
+        }
+        path = folder / "prometheus.yml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(shutil.which("prometheus")),
+                    *(f"--config.file={path}", f"--storage.tsdb.path={folder / 'data'}"),
+                    f"--web.listen-address=127.0.0.1:{self.port}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(self._ready, 30, what=f"Prometheus is ready; log: {self._log}")
+
+    def query(self, expression: str) -> dict[frozenset[tuple[str, str]], float]:
+        """Return the values of an instant query by labels (without the metric's name, job and instance)."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            body: dict[str, Any] = json.load(answer)
+        assert body["status"] == "success", body
+        found = {}
+        for result in body["data"]["result"]:
+            labels = {
+                key: value for key, value in result["metric"].items() if key not in {"__name__", "job", "instance"}
+            }
+            found[frozenset(labels.items())] = float(result["value"][1])
+        return found
+
+    def one(self, expression: str) -> float | None:
+        """Return the value of a query that has one result; None where it has none."""
+        found = list(self.query(expression).values())
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(STOP_TIMEOUT)
+
+    def _ready(self) -> bool:
+        assert self._process.poll() is None, self._log.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+MakePrometheus: TypeAlias = Callable[..., Prometheus]
+
+
+@pytest.fixture
+def make_prometheus(tmp_path: Path) -> Iterator[MakePrometheus]:
+    """Give a function that starts a Prometheus: ``make_prometheus(exporter="127.0.0.1:10139")``."""
+    started: list[Prometheus] = []
+
+    def make(**targets: str) -> Prometheus:
+        folder = tmp_path / f"prometheus-{len(started)}"
+        folder.mkdir()
+        started.append(Prometheus(folder, targets))
+        return started[-1]
+
+    yield make
+    for server in started:
+        server.stop()
