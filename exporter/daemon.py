@@ -82,7 +82,7 @@ class Daemon:
         run_id = uuid.uuid4().hex
         registry = CollectorRegistry()
         # The text format has no place for creation times; the library would make series of them.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         ProcessCollector(registry=registry)
         self._bus = Bus(settings, settings.bus, run_id, registry) if settings.bus is not None else None
         leases = self._bus.leases if self._bus is not None else None

@@ -51,7 +51,7 @@ class Sink:
         self._failure: BaseException | None = None
         self._registry = CollectorRegistry()
         # The text format has no place for creation times; the library would make series of them.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         ProcessCollector(registry=self._registry)
         self.telemetry = Telemetry(self._registry, now=time.time)
         self._writer = Writer(settings.dsn, deadline=database_deadline)
