@@ -268,18 +268,19 @@ class RqCommandLine:
 
     def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
         """Return the positional arguments."""
-        title = " ".join(argv).rstrip("\0 ")
+        words = tuple(argv)
+        title = " ".join(words).rstrip("\0 ")
         if title.startswith(_TITLE):
             _, found, queues = title.partition(_LISTENING)
             return [name.strip() for name in queues.split(",") if name.strip()] if found else None
-        for at, word in enumerate(argv):
+        for at, word in enumerate(words):
             name = PurePath(word).name
-            if name in {"rq", "rq.cli"} and argv[at + 1 : at + 2] in (["worker"], ["worker-pool"]):
-                return _positional(argv[at + 2 :], _SHORT)
+            if name in {"rq", "rq.cli"} and words[at + 1 : at + 2] in (("worker",), ("worker-pool",)):
+                return _positional(words[at + 2 :], _SHORT)
             if name in {"rqworker", "rqworker-pool"} and (
-                at == 0 or PurePath(argv[at - 1]).name.startswith(_LAUNCHERS)
+                at == 0 or PurePath(words[at - 1]).name.startswith(_LAUNCHERS)
             ):
-                return _positional(argv[at + 1 :], _SHORT + "v")
+                return _positional(words[at + 1 :], _SHORT + "v")
         return None
 
 

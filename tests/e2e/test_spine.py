@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,11 +34,6 @@ def enqueue(server: RedisServer, **counts: int) -> None:
             queue = rq.Queue(name, connection=client)
             for _ in range(count):
                 queue.enqueue("builtins.print")
-
-
-def worker_of(server: RedisServer, *queues: str) -> str:
-    """A worker's command line that never takes a job: only what it says counts here."""
-    return f"{SLEEPER} rq worker --url {server.url} {' '.join(queues)}"
 
 
 @pytest.mark.needs("timescaledb")
@@ -107,6 +103,37 @@ def one_snapshot(exporter: Daemon, dsn: str) -> tuple[str, dict[str, tuple[Any, 
 def sample(text: str, series: str) -> float | None:
     found = re.search(f"^{re.escape(series)} (\\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else None
+
+
+def test_real_workers_are_joined_to_their_queues(
+    make_daemon: MakeDaemon, redis_server: RedisServer, make_supervisord: MakeSupervisord
+) -> None:
+    enqueue(redis_server, nobody=1, low=1)
+    worker = f"{Path(sys.executable).with_name('rq')} worker --quiet --url {redis_server.url}"
+    stopping = {"stopasgroup": "true", "killasgroup": "true"}
+    supervisord = make_supervisord(
+        [
+            Program("both", f"{worker} high low", options=stopping),
+            Program("low", f"{worker} low", options=stopping),
+            Program("sleeper", SLEEPER),
+        ]
+    )
+    exporter = make_daemon(
+        "exporter",
+        "[exporter]\ninterval = 1\n"
+        f'[[supervisor]]\nname = "main"\nurl = "{supervisord.unix_url}"\n'
+        f'[[redis]]\nname = "default"\nurl = "{redis_server.url}"\n',
+    ).ready()
+
+    wait_for(lambda: exporter.value("jobqueue_workers", queue="low") == 2, 30)
+    assert exporter.value("jobqueue_workers", queue="high") == 1
+    assert exporter.value("jobqueue_worker_processes", system="rq") == 2
+    assert exporter.value("jobqueue_workers", queue="nobody") is None
+    wait_for(lambda: exporter.value("jobqueue_registry_workers", queue="low") == 2, 30)
+    memory = exporter.samples("supervisor_process_resident_memory_bytes")
+    assert len(memory) == 3
+    supervisord.rpc.supervisor.stopProcess("both")
+    wait_for(lambda: exporter.value("jobqueue_workers", queue="high") == 0, 30)
 
 
 def test_without_a_bus_reading_rights_suffice(make_daemon: MakeDaemon, redis_server: RedisServer) -> None:

@@ -7,7 +7,9 @@ from exporter.queues import COMMAND_LINES
 
 def serves(system: str, line: str | list[str]) -> list[str] | None:
     (reader,) = (each for each in COMMAND_LINES if each.system == system)
-    queues = reader.serves(shlex.split(line) if isinstance(line, str) else line)
+    words = shlex.split(line) if isinstance(line, str) else line
+    queues = reader.serves(words)
+    assert queues == reader.serves(tuple(words)), "what kind of sequence it is must not matter"
     return None if queues is None else list(queues)
 
 
