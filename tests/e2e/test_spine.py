@@ -132,7 +132,7 @@ def test_real_workers_are_joined_to_their_queues(
     wait_for(lambda: exporter.value("jobqueue_registry_workers", queue="low") == 2, 30)
     memory = exporter.samples("supervisor_process_resident_memory_bytes")
     assert len(memory) == 3
-    supervisord.rpc.supervisor.stopProcess("both")
+    supervisord.rpc.stopProcess("both")
     wait_for(lambda: exporter.value("jobqueue_workers", queue="high") == 0, 30)
 
 
