@@ -10,7 +10,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(LOCK_TOOLS)/bin/pip-compile --qu
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options $(ARGS)
 
 .NOTPARALLEL:
-.PHONY: help install demo test unit lint types parts lock format clean
+.PHONY: help install demo test unit lint types parts lock format bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(VENV)/.test  ## Lay out the code and mend what can be mended
 
 parts:  ## Get the real parts of the tests that pip cannot bring (Debian, as root)
 	@env PYTHON="$(PYTHON)" .ci/parts
+
+bench: $(VENV)/.test  ## Measure the costs beside the peers that are installed (ARGS=--processes=5000 …)
+	@$(BIN)/python -m benchmarks.main $(ARGS)
 
 lock: $(LOCK_TOOLS)/.made  ## Choose exact versions anew where pyproject.toml asks for it (ARGS=--upgrade: all of them)
 	@$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml requirements/also.in
