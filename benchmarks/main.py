@@ -12,6 +12,8 @@ import statistics
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest
@@ -45,6 +47,7 @@ def cycle(stage: Stage, times: int) -> Snapshot:
     bare_rpc = timed(lambda: stage.rpc().getAllProcessInfo(), times)
 
     def pipeline() -> None:
+        pipe: Any
         with stage.client.pipeline(transaction=False) as pipe:
             for number in range(stage.queues):
                 name = f"queue-{number:05d}"
@@ -168,8 +171,8 @@ def peers(stage: Stage, ours: float, times: int) -> None:
     urls = [f"http://127.0.0.1:{HTTP + 1}/metrics", f"http://127.0.0.1:{HTTP + 2}/metrics"]
     medians = []
     for name, url in zip(("node_exporter", "redis_exporter"), urls, strict=True):
-        until(lambda url=url: get(url))
-        found = timed(lambda url=url: get(url), times)
+        until(partial(get, url))
+        found = timed(partial(get, url), times)
         tell(f"scrape      {name}", found)
         medians.append(statistics.median(found))
     print(f"ratio       both peers together take {sum(medians) / ours:.0f} times as long as one scrape of ours")

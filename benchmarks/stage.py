@@ -10,7 +10,7 @@ import xmlrpc.client
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import redis
 from supervisor.xmlrpc import SupervisorTransport
@@ -80,10 +80,10 @@ class Stage:
         self._children.append(child)
         return child
 
-    def rpc(self) -> xmlrpc.client.ServerProxy:
+    def rpc(self) -> Any:
         """Return supervisord's namespace, over a connection of its own."""
         transport = SupervisorTransport(None, None, self.unix_url)
-        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport).supervisor  # type: ignore[return-value]  # a namespace
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport).supervisor
 
     def _fill(self) -> None:
         with self.client.pipeline(transaction=False) as pipe:

@@ -54,7 +54,7 @@ EXPORTER: Final = Section(
         Key(
             name="state_dir",
             kind=kinds.FILE,
-            help="Folder for what has to outlive a restart.",
+            help="Folder for what has to outlive a restart; nothing is kept in it yet.",
             env="STATE_DIR",
         ),
         Key(

@@ -37,6 +37,8 @@ class Standing(Enum):
     UNKNOWN = "unknown"
     """Not asked yet."""
     HELD = "held"
+    LAPSED = "lapsed"
+    """It was ours and ran out by our own clock; nobody knows yet whose it is now."""
     ELSEWHERE = "elsewhere"
     NO_BUS = "no_bus"
     """The bus did not answer, so there is no agreement."""
@@ -61,7 +63,7 @@ class Lease:
     def standing(self) -> Standing:
         """Return what holds right now; a lease that ran out by our own clock is not held, whatever the bus may say."""
         if self._standing is Standing.HELD and self._monotonic() >= self._until:
-            return Standing.ELSEWHERE
+            return Standing.LAPSED
         return self._standing
 
     def attempt(self) -> Standing:

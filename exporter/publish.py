@@ -64,7 +64,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
-        self._drops: Counter[str] = Counter()
+        self._drops: Counter[str] = Counter({reason.value: 0 for reason in DropReason})
         self._hindrance = DropReason.BUS_AWAY
         self._told: str | None = None
         self._told_cache = False

@@ -61,7 +61,7 @@ def test_a_frozen_holder_knows_by_its_own_clock_that_it_lost_it(bus: redis.Redis
     clock.now += 10
     standing: Standing = lease.standing
 
-    assert standing == Standing.ELSEWHERE
+    assert standing == Standing.LAPSED
 
 
 def test_without_a_bus_everybody_reads_for_himself(redis_server: RedisServer, bus: redis.Redis) -> None:
