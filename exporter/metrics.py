@@ -177,6 +177,12 @@ WORKER_PROCESSES: Final = Metric(
     help="RUNNING worker processes on this host, each counted once whatever the number of its queues.",
     labels=("redis", "system"),
 )
+QUEUES_UNREADABLE: Final = Metric(
+    name="depthgauge_queues_unreadable",
+    type="gauge",
+    help="Queues of which some number could not be read, by reason: a key of the wrong type, a head that is too large.",
+    labels=("redis", "reason"),
+)
 SOURCE_UP: Final = Metric(
     name="depthgauge_source_up",
     type="gauge",
@@ -270,6 +276,7 @@ TABLE: Final[tuple[Metric, ...]] = (
     *QUEUE_FAMILIES,
     WORKERS,
     WORKER_PROCESSES,
+    QUEUES_UNREADABLE,
     SOURCE_UP,
     SOURCE_DURATION,
     SOURCE_LAST_SUCCESS,

@@ -83,6 +83,9 @@ class Renderer:
                 self._tell_doubles()
             over.update(self._add_queues(lines, queues))
             over.update(self._add_workers(lines, supervisors))
+            errors = Counter((key[0], queue.error) for key, queue in queues.items() if queue.error is not None)
+            for (redis, reason), count in sorted(errors.items()):
+                _add(lines, metrics.QUEUES_UNREADABLE, count, redis=redis, reason=reason)
             _add_self(lines, snapshot)
             for metric in _BUDGETED:
                 _add(lines, metrics.OVER_BUDGET, over[metric.name], family=metric.name)

@@ -106,7 +106,7 @@ def full(**changes: Any) -> Snapshot:
         registry_workers_busy=4,
         paused=False,
     )
-    plain = Queue(system="list", name="jobs", live=LiveJobs(waiting=0), head_first_seen_at=ago(7))
+    plain = Queue(system="list", name="jobs", live=LiveJobs(waiting=0), head_first_seen_at=ago(7), error="too_large")
     values: dict[str, Any] = {
         "supervisors": (main, second),
         "queues": (RedisQueues(observed_at=ago(0.4), redis="default", queues=(high, plain)),),
