@@ -32,7 +32,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a source distribution as a publisher would build it."""
     folder = tmp_path_factory.mktemp("dist")
     source = tmp_path_factory.mktemp("source") / "depthgauge"
-    left_out = shutil.ignore_patterns(".git", ".venv", ".cache", "*.egg-info", "build", "__pycache__", ".*_cache")
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", ".cache", "*.egg-info", "build", "__pycache__", ".*_cache", "node_modules"
+    )
     shutil.copytree(repo_root(), source, ignore=left_out)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), cwd=source)
     (made,) = folder.glob("*.whl")
@@ -66,7 +68,9 @@ def test_the_installed_wheel_passes_the_suite(wheel: Path, tmp_path: Path) -> No
     )
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    shutil.copytree(repo_root() / "tests", elsewhere / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        repo_root() / "tests", elsewhere / "tests", ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+    )
     shutil.copy(repo_root() / "pyproject.toml", elsewhere)
 
     where = run(

