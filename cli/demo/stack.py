@@ -70,7 +70,9 @@ class Stack:
         self._until(self._exporter_is_ready, "the exporter is ready", deadline)
 
     def stop(self) -> None:
-        """Stop everything and remove the folder."""
+        """Stop everything and remove the folder; a second Ctrl-C does not keep it from doing so."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         process, self._process = self._process, None
         if process is not None:
             self._say("stopping everything")

@@ -117,6 +117,8 @@ def test_ctrl_c_leaves_nothing_behind(room: Path) -> None:
         wait_for(lambda: "snapshots in the database" in output.read_text(), 90, what=output.read_text())
         shown = output.read_text()
         demo.send_signal(signal.SIGINT)
+        wait_for(lambda: "stopping everything" in output.read_text(), 10)
+        demo.send_signal(signal.SIGINT)  # impatience must not leave anything behind
         assert demo.wait(30) == 0, output.read_text()
     finally:
         if demo.poll() is None:
