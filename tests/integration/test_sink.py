@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +10,7 @@ from depthgauge import stream
 from depthgauge.errors import SchemaError
 from sink import consume
 from tests.plugins.redis_server import RedisServer
+from tests.plugins.repo import repo_root
 from tests.plugins.sinks import INTERVAL, MakeSink, make_snapshot, publish, recent_slot, select, sequence
 from tests.plugins.waiting import wait_for
 
@@ -249,3 +250,26 @@ def test_drops_are_in_the_ledger(make_sink: MakeSink, redis_server: RedisServer,
 
     [(drops,)] = select(database, "SELECT drops::text FROM depthgauge.snapshots")
     assert json.loads(drops) == {"bus_away": 3}
+
+
+@pytest.mark.needs("source-tree")
+def test_the_documented_rights_on_the_bus_suffice(
+    make_sink: MakeSink, redis_server: RedisServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consume, "CLAIM_EVERY", 0.1)
+    monkeypatch.setattr(consume, "STATE_EVERY", 0.1)
+    bus: Any = redis_server.client()
+    lines = (repo_root() / "docs" / "bus.md").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith("ACL SETUSER depthgauge-sink ")]
+    bus.execute_command(*line.split())
+    base = recent_slot()
+    publish(bus, make_snapshot(1, base=base))
+    publish(bus, make_snapshot(2, base=base), d=b"garbage")
+    sink = make_sink(database, f"redis://depthgauge-sink:change-me@127.0.0.1:{redis_server.port}/0")
+    drained(redis_server)
+    wait_for(lambda: sink.count("stream_entries") == 0 and sink.count("bus_up") == 1)
+
+    assert sequence(database) == [1]
+    assert sink.count("snapshots_quarantined_total", reason="corrupt") == 1
+    errors = sink.sink.telemetry.bus_errors.collect()
+    assert sum(sample.value for family in errors for sample in family.samples) == 0
