@@ -20,7 +20,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-VERSION: Final = "1.0"
+VERSION: Final = "1.1"
 
 EXPIRY_INTERVALS: Final = 3
 """A part older than this many intervals is no longer shown (metrics) and its ``…_up`` says 0."""
@@ -188,6 +188,26 @@ class RedisQueues(Part, frozen=True, kw_only=True):
     queues: tuple[Queue, ...] = ()
 
 
+class ProcessEvent(Struct, frozen=True, kw_only=True):
+    """One change of a process's state, since the snapshot before."""
+
+    supervisor: str
+    group: str
+    process: str
+    occurred_at: datetime
+    number: int
+    """Tells events of one process and moment apart: supervisord's serial number, or the exporter's own count."""
+    from_state: int | None = None
+    to_state: int
+    """Supervisord's codes, see :class:`ProcessState`."""
+    exit_status: int | None = None
+    expected: bool | None = None
+    """Whether the program's ``exitcodes`` name the exit status; ``None`` where it did not exit or nobody told."""
+    source: str
+    """``listener``: exact; ``poll``: found by comparing two readings, so what happened in between is missing."""
+    detail: str | None = None
+
+
 class Cycle(Struct, frozen=True, kw_only=True):
     """The collection loop about itself."""
 
@@ -212,9 +232,13 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     cycle: Cycle
     drops: Mapping[str, int] = field(default_factory=dict)
     """Snapshots of this run that never reached the stream, by reason, cumulative."""
+    earlier_drops: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The same of earlier runs of this exporter, whose snapshots its spool had to drop: by ``run_id``, by reason."""
     sources: tuple[SourceStatus, ...] = ()
     supervisors: tuple[Supervisor, ...] = ()
     queues: tuple[RedisQueues, ...] = ()
+    events: tuple[ProcessEvent, ...] = ()
+    """In the order they happened, of all supervisors."""
 
     def is_fresh(self, part: Part) -> bool:
         """Say whether the part was observed in this slot."""

@@ -23,13 +23,15 @@ class Table:
 LEDGER: Final = Table(
     "snapshots",
     """
-INSERT INTO depthgauge.snapshots (host, run_id, seq, recorded_at, taken_at, drops)
-SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::jsonb[])
+INSERT INTO depthgauge.snapshots (host, run_id, seq, recorded_at, taken_at, drops, earlier_drops)
+SELECT * FROM unnest(
+    %b::text[], %b::text[], %b::bigint[], %b::timestamptz[], %b::timestamptz[], %b::jsonb[], %b::jsonb[]
+)
 ON CONFLICT DO NOTHING
 RETURNING host, run_id, seq, recorded_at
 """,
     key=4,
-    documents=(5,),
+    documents=(5, 6),
 )
 
 WORKERS: Final = Table(

@@ -23,6 +23,7 @@ class LedgerRow(NamedTuple):
     recorded_at: datetime
     taken_at: datetime
     drops: Mapping[str, int]
+    earlier_drops: Mapping[str, Mapping[str, int]] | None
 
 
 class WorkerRow(NamedTuple):
@@ -100,7 +101,15 @@ def rows_of(snapshot: Snapshot) -> Rows:
     """Return the rows of a snapshot."""
     slot = snapshot.slot.astimezone(UTC)
     return Rows(
-        ledger=LedgerRow(snapshot.host, snapshot.run_id, snapshot.seq, slot, snapshot.taken_at, dict(snapshot.drops)),
+        ledger=LedgerRow(
+            host=snapshot.host,
+            run_id=snapshot.run_id,
+            seq=snapshot.seq,
+            recorded_at=slot,
+            taken_at=snapshot.taken_at,
+            drops=dict(snapshot.drops),
+            earlier_drops={run: dict(drops) for run, drops in snapshot.earlier_drops.items()} or None,
+        ),
         workers=tuple(_worker_rows(snapshot, slot)),
         queues=(_queue_row(snapshot, slot),),
         processes=tuple(_process_rows(snapshot, slot)),

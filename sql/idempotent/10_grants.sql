@@ -17,7 +17,10 @@ DECLARE
     written text;
 BEGIN
     PERFORM depthgauge.grant_reader(role_name);
-    FOREACH written IN ARRAY ARRAY['snapshots', 'worker_snapshots', 'queue_metrics', 'process_snapshots'] LOOP
+    FOREACH written IN ARRAY ARRAY[
+        'snapshots', 'worker_snapshots', 'queue_metrics', 'process_snapshots', 'process_events',
+        'system_health_metrics', 'performance_metrics', 'dirty_buckets'
+    ] LOOP
         EXECUTE format('GRANT INSERT ON depthgauge.%I TO %I', written, role_name);
     END LOOP;
     IF to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL THEN
