@@ -14,6 +14,7 @@ from depthgauge.errors import SchemaError
 from depthgauge.secrets import Secret
 from sink import queries
 from sink.connect import connect
+from sink.retention import Retention, tell
 from sink.schema import Connection as _Connection
 from sink.schema import (
     Edition,
@@ -94,16 +95,18 @@ def migrate(
     *,
     dry_run: bool = False,
     layout: Layout | None = None,
+    retention: Retention | None = None,
     lock_wait: float = LOCK_WAIT,
     known: Sequence[Migration] | None = None,
 ) -> Report:
     """Apply what is missing and return what was done; with ``dry_run`` only look.
 
     ``layout`` decides about the tables of a new database against the default (hypertables where TimescaleDB is there).
+    ``retention`` is told to the database; None leaves what it has been told.
     Safe to call from several processes at once. Raise SchemaError for anything that needs a human, psycopg.Error for a
     server that cannot be reached or a privilege that is missing.
     """
-    run = _Run(tuple(known if known is not None else available()), layout, lock_wait)
+    run = _Run(tuple(known if known is not None else available()), layout, retention, lock_wait)
     with connect(dsn, application="depthgauge-migrate") as connection:
         connection.execute("SET timezone = 'UTC'")
         connection.execute("SET client_min_messages = warning")
@@ -114,9 +117,12 @@ def migrate(
 
 
 class _Run:
-    def __init__(self, known: tuple[Migration, ...], wish: Layout | None, lock_wait: float) -> None:
+    def __init__(
+        self, known: tuple[Migration, ...], wish: Layout | None, retention: Retention | None, lock_wait: float
+    ) -> None:
         self._known = known
         self._wish = wish
+        self._retention = retention
         self._deadline = time.monotonic() + lock_wait
 
     def look(self, connection: _Connection) -> Report:
@@ -152,7 +158,7 @@ class _Run:
         done: list[Migration] = []
         while (migration := self._locked(connection, lambda: self._next(connection, now, layout))) is not None:
             done.append(migration)
-        self._locked(connection, lambda: self._finish(connection, now, layout))
+        notes.extend(self._locked(connection, lambda: self._finish(connection, now, layout)))
         return self._report(now, layout, before, tuple(done), tuple(notes), dry_run=False)
 
     def _next(self, connection: _Connection, now: Server, layout: Layout) -> Migration | None:
@@ -166,12 +172,14 @@ class _Run:
         connection.execute(queries.RECORD_MIGRATION, (first.name, first.sha256, __version__, now.edition))
         return first
 
-    def _finish(self, connection: _Connection, now: Server, layout: Layout) -> None:
+    def _finish(self, connection: _Connection, now: Server, layout: Layout) -> Sequence[str]:
         for script in _repeated(layout):
             _run(connection, script, layout)
+        changed = tell(connection, self._retention) if self._retention is not None else {}
         connection.execute(
             queries.RECORD_INSTALLATION, (now.edition, now.timescaledb_version, self._known[-1].number, __version__)
         )
+        return [f"retention {name}: {before} -> {after}" for name, (before, after) in changed.items()]
 
     def _locked(self, connection: _Connection, work: Callable[[], T]) -> T:
         """Do the work in a transaction of its own, alone among all migrates; wait for others' locks up to the deadline."""

@@ -36,7 +36,12 @@ def migrate(dry_run: bool, layout: str | None, config_file: Path | None, **given
 
     assert configuration.dsn is not None
     try:
-        report = migration.migrate(configuration.dsn, dry_run=dry_run, layout=Layout(layout) if layout else None)
+        report = migration.migrate(
+            configuration.dsn,
+            dry_run=dry_run,
+            layout=Layout(layout) if layout else None,
+            retention=configuration.retention,
+        )
     except psycopg.Error as exc:
         database = masked(configuration.dsn.reveal())
         raise DepthgaugeError(f"cannot migrate the database {database}: {masked(str(exc)).strip()}") from exc
