@@ -9,13 +9,13 @@ DECLARE
     partition name;
     made      bigint := 0;
 BEGIN
+    -- Before anything is looked up: what others have made while this waited has to be seen.
+    PERFORM pg_advisory_xact_lock(hashtextextended('depthgauge.make_room', 0));
     SELECT s.chunk_days INTO STRICT width FROM depthgauge.series s WHERE s.name = series_name;
     FOR first_day IN
         SELECT DISTINCT date '1970-01-01' + div(d - date '1970-01-01', width)::integer * width FROM unnest(days) d ORDER BY 1
     LOOP
         partition := format('%s_p%s', series_name, to_char(first_day, 'YYYYMMDD'));
-        CONTINUE WHEN to_regclass(format('depthgauge.%I', partition)) IS NOT NULL;
-        PERFORM pg_advisory_xact_lock(hashtextextended('depthgauge.make_room', 0));
         CONTINUE WHEN to_regclass(format('depthgauge.%I', partition)) IS NOT NULL;
         -- CREATE TABLE … PARTITION OF would wait for every reader of the parent; ATTACH waits for none.
         EXECUTE format(
