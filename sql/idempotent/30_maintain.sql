@@ -3,8 +3,10 @@
 
 CREATE OR REPLACE FUNCTION depthgauge.take_turn() RETURNS boolean
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    -- For the transaction: a session's lock would stay behind in a pooler's connection.
-    SELECT pg_try_advisory_xact_lock(hashtextextended('depthgauge.maintain', 0))
+    -- Not while migrate turns partitions into hypertables: buckets would be computed from half of their rows. The lock is
+    -- for the transaction: a session's would stay behind in a pooler's connection.
+    SELECT NOT EXISTS (SELECT FROM depthgauge.series s WHERE to_regclass(format('depthgauge.%I', s.name || '_partitions')) IS NOT NULL)
+       AND pg_try_advisory_xact_lock(hashtextextended('depthgauge.maintain', 0))
 $$;
 
 CREATE OR REPLACE FUNCTION depthgauge.roll_up_some(most bigint DEFAULT 12) RETURNS bigint
