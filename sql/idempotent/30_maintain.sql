@@ -18,7 +18,6 @@ DECLARE
     above_width interval;
     horizon     timestamptz;
     chosen      timestamptz[];
-    one         timestamptz;
 BEGIN
     IF NOT depthgauge.take_turn() THEN
         RETURN -1;
@@ -48,9 +47,10 @@ BEGIN
     END IF;
 
     PERFORM depthgauge.make_room(rollup_name, ARRAY(SELECT DISTINCT b::date FROM unnest(chosen) b));
-    FOREACH one IN ARRAY chosen LOOP
-        PERFORM depthgauge.compute_buckets(rollup_name, one, one + stretch);
-    END LOOP;
+    -- Neighbours go together.
+    PERFORM depthgauge.compute_buckets(rollup_name, min(island.b), max(island.b) + stretch)
+    FROM (SELECT b, b - row_number() OVER (ORDER BY b) * stretch AS start FROM unnest(chosen) b) AS island
+    GROUP BY island.start;
     IF above IS NOT NULL THEN
         INSERT INTO depthgauge.dirty_buckets (rollup, bucket)
         SELECT DISTINCT above, date_bin(above_width, b, 'epoch') FROM unnest(chosen) b;
