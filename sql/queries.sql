@@ -8,31 +8,31 @@
 SELECT recorded_at, redis, system, max(pending) AS pending, max(oldest_job_age) AS oldest_job_age, sum(workers) AS workers
 FROM depthgauge.worker_snapshots
 WHERE recorded_at >= :'start' AND recorded_at < :'end' AND queue = :'queue'
-GROUP BY recorded_at, redis, system ORDER BY recorded_at;
+GROUP BY recorded_at, redis, system ORDER BY recorded_at, redis, system;
 
 -- name: backlog of every queue by five minutes
 SELECT bucket, redis, system, queue, max(pending_max) AS pending, max(oldest_job_age_max) AS oldest_job_age
 FROM depthgauge.worker_snapshots_5m
 WHERE bucket >= :'start' AND bucket < :'end'
-GROUP BY bucket, redis, system, queue ORDER BY bucket;
+GROUP BY bucket, redis, system, queue ORDER BY bucket, redis, system, queue;
 
 -- name: backlog of every queue by hour
 SELECT bucket, redis, system, queue, max(pending_max) AS highest, max(pending_sum::float8 / nullif(pending_count, 0)) AS mean
 FROM depthgauge.worker_snapshots_1h
 WHERE bucket >= :'start' AND bucket < :'end'
-GROUP BY bucket, redis, system, queue ORDER BY bucket;
+GROUP BY bucket, redis, system, queue ORDER BY bucket, redis, system, queue;
 
 -- name: workers of the fleet by five minutes
 SELECT bucket, redis, system, queue, sum(workers_sum::float8 / nullif(workers_count, 0)) AS workers, sum(workers_min) AS fewest
 FROM depthgauge.worker_snapshots_5m
 WHERE bucket >= :'start' AND bucket < :'end'
-GROUP BY bucket, redis, system, queue ORDER BY bucket;
+GROUP BY bucket, redis, system, queue ORDER BY bucket, redis, system, queue;
 
 -- name: jobs done an hour, from true counters
 SELECT bucket, redis, system, queue, max(completed_increase) AS completed
 FROM depthgauge.worker_snapshots_1h
 WHERE bucket >= :'start' AND bucket < :'end' AND completed IS NOT NULL
-GROUP BY bucket, redis, system, queue ORDER BY bucket;
+GROUP BY bucket, redis, system, queue ORDER BY bucket, redis, system, queue;
 
 -- name: the newest row of every queue
 SELECT DISTINCT ON (host, redis, system, queue) host, redis, system, queue, recorded_at, pending, oldest_job_age, workers
@@ -70,7 +70,7 @@ SELECT host, kind, target, sum(response_sum) / nullif(sum(response_count), 0) AS
        depthgauge.histogram_quantile(0.95, depthgauge.sum_histograms(response_histogram)) AS p95,
        depthgauge.histogram_quantile(0.99, depthgauge.sum_histograms(response_histogram)) AS p99, max(response_max) AS slowest
 FROM depthgauge.performance_metrics_1h
-WHERE bucket >= :'start' AND bucket < :'end' GROUP BY host, kind, target;
+WHERE bucket >= :'start' AND bucket < :'end' GROUP BY host, kind, target ORDER BY host, kind, target;
 
 -- name: health by hour
 SELECT bucket, host, kind, target, connections_max, max_connections, response_time_sum / nullif(response_time_count, 0) AS response_time,
