@@ -105,6 +105,7 @@ class Spool:
         self._next = self._end = 1
         self._losses: spool_state.Losses = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spool_files.sync_folder(folder.parent)
         try:
             self._lock = spool_files.lock(folder / LOCK)
         except BlockingIOError as exc:

@@ -127,7 +127,9 @@ def survey(folder: Path) -> Found:
     firsts = [int(named[1]) for named, _ in paths]
     found: list[Segment] = []
     torn = False
-    for (named, path), first, following in zip(paths, firsts, [*firsts[1:], None], strict=True):
+    for at, (named, path) in enumerate(paths):
+        first = firsts[at]
+        following = firsts[at + 1] if at + 1 < len(firsts) else None
         size = path.stat().st_size
         parsed = parse(read(path, 0, size))
         torn = parsed.torn

@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.plugins.scripted_server",
     "tests.plugins.daemons",
     "tests.plugins.sinks",
+    "tests.plugins.spools",
     "tests.plugins.golden",
     "tests.plugins.prometheus",
 ]
