@@ -139,7 +139,7 @@ class Publisher:
             while self._outbox.waiting and not self._depot.busy and self._guarded_round():
                 pass
         self._put_aside()
-        if self._hindrance is DropReason.DUPLICATE_HOST:
+        if self._may_publish() is False:
             self._outbox.shrink(0, DropReason.DUPLICATE_HOST)
         self._depot.close(self._outbox.drops)
 
@@ -155,18 +155,19 @@ class Publisher:
     def _round(self) -> bool:
         """Move a batch; return False when the bus did not take all of it."""
         self._depot.open()
-        if self._depot.busy:
+        allowed = self._may_publish()
+        if self._depot.busy and allowed is not False:
             # What is newer must not overtake what is older.
             self._depot.keep(self._outbox)
-        took = self._try()
+        took = self._try(allowed)
         if not took:
             self._depot.expire()
             self._put_aside()
         self._tell_settled()
         return took
 
-    def _try(self) -> bool:
-        if self._may_publish() is False:
+    def _try(self, allowed: bool | None) -> bool:
+        if allowed is False:
             return self._hindered(DropReason.DUPLICATE_HOST, "another exporter publishes under this host name")
         try:
             refusal = self._check.refusal()
@@ -217,7 +218,7 @@ class Publisher:
     def _put_aside(self) -> None:
         """See to what waits in memory while the bus does not take it."""
         self._depot.open()
-        if self._hindrance is DropReason.DUPLICATE_HOST:
+        if self._may_publish() is False:
             # They would collide with the other's: none of them is kept for later.
             self._outbox.shrink(MAX_DUPLICATE, DropReason.DUPLICATE_HOST)
         else:

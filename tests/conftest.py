@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.plugins.daemons",
     "tests.plugins.sinks",
     "tests.plugins.spools",
+    "tests.plugins.publishers",
     "tests.plugins.golden",
     "tests.plugins.prometheus",
 ]
