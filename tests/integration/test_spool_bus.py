@@ -4,6 +4,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -136,13 +137,11 @@ def test_a_full_stream_is_drained_into_in_order_and_the_cache_stays_fresh(
 
     def drained() -> bool:
         """A sink that reads and deletes."""
-        found = bus.xrange(stream.STREAM)
-        got.extend(
-            (each.run_id, each.seq)
-            for each in (stream.decode(fields) for _, fields in found if b"v" in fields)  # type: ignore[union-attr]  # redis-py also types the asynchronous client
-        )
+        found = cast("list[tuple[bytes, dict[bytes, bytes]]]", bus.xrange(stream.STREAM))
+        ours = [stream.decode(fields) for _, fields in found if b"v" in fields]
+        got.extend((each.run_id, each.seq) for each in ours)
         if found:
-            bus.xdel(stream.STREAM, *(name for name, _ in found))  # type: ignore[union-attr]  # as above
+            bus.xdel(stream.STREAM, *(name for name, _ in found))
         return len(got) >= 301
 
     wait_for(drained, timeout=15)
@@ -250,7 +249,7 @@ def test_a_silent_bus_at_the_end(start: Start, redis_server: RedisServer, folder
     if how == "frozen":
         redis_server.pause()
     else:
-        bus.client_pause(60_000, all=False)  # type: ignore[no-untyped-call]  # redis-py has no types here
+        bus.client_pause(60_000, all=False)
     try:
         running.offer(*range(2, 61))
         if how == "writes wait":
@@ -262,7 +261,7 @@ def test_a_silent_bus_at_the_end(start: Start, redis_server: RedisServer, folder
         assert running.settled[-1] == 60
     finally:
         redis_server.resume()
-    bus.client_unpause()  # type: ignore[no-untyped-call]  # redis-py has no types here
+    bus.client_unpause()
     # The next run delivers them. What was in flight is there twice: that is what the ledger is for.
     start(folder=folder, run_id="r2")
     wait_for(lambda: {seq for _, seq in on_stream(bus)} == set(range(1, 61)), timeout=5)

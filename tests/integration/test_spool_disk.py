@@ -28,6 +28,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_loses_nothing_that_it_took(
     start: Start, redis_server: RedisServer, small_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     other = small_disk / "somebody-elses"
     other.write_bytes(b"x" * 900_000)
     redis_server.stop()
