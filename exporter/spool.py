@@ -331,7 +331,10 @@ class Spool:
         found = spool_files.survey(self.folder)
         if found.torn:
             self._trouble("torn")
-        state = self._recall()
+        state = spool_state.load(self.folder / STATE)
+        if state is None:
+            self._trouble("state")
+            state = State()
         self._losses = spool_state.pruned(state.runs, own=self.run_id, now=self._now())
         self._segments.extend(found.segments)
         self._bytes = sum(segment.size for segment in found.segments)
@@ -339,14 +342,3 @@ class Spool:
         self._next = max(state.next, first)
         self._end = max(self._next, self._segments[-1].end if self._segments else 1)
         self._delete_read()
-
-    def _recall(self) -> State:
-        try:
-            data = (self.folder / STATE).read_bytes()
-        except FileNotFoundError:
-            return State()
-        state = spool_state.decode(data)
-        if state is None:
-            self._trouble("state")
-            return State()
-        return state

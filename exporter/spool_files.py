@@ -198,9 +198,9 @@ def replace(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def lock(path: Path) -> int:
+def lock(path: Path, *, create: bool = True) -> int:
     """Lock the file for this process alone and return its descriptor; raise BlockingIOError if another has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -46,6 +47,14 @@ def decode(data: bytes) -> State | None:
         return msgspec.json.decode(text, type=State)
     except msgspec.MsgspecError:
         return None
+
+
+def load(path: Path) -> State | None:
+    """Return the state in the file, a new one if there is none, None if it is damaged."""
+    try:
+        return decode(path.read_bytes())
+    except FileNotFoundError:
+        return State()
 
 
 def with_drops(losses: Losses, run_id: str, drops: Mapping[str, int], *, now: float) -> Losses:
