@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 MAX_DUPLICATE: Final = 3
 """Snapshots kept while another exporter has our host name: a restart after kill -9 waits so long for its own old lease."""
 
+_UNKNOWN: Final = "nobody knows whether another exporter has this host name: the lease on it is not settled"
+
 
 class Publisher:
     """Takes snapshots from the loop and puts them on the bus.
@@ -119,11 +121,20 @@ class Publisher:
             if not self._outbox.waiting and not self._depot.busy:
                 self._wake.wait()
                 self._wake.clear()
-            elif self._guarded_round():
+            elif self._guarded(self._round):
                 self._backoff.reset()
             else:
                 self._hold(self._backoff.next_delay())
-        self._finish()
+        self._guarded(self._finish)
+
+    def _guarded(self, step: Callable[[], bool]) -> bool:
+        try:
+            return step()
+        except Exception:
+            # A defect must not end the thread: then nothing would be published, and nobody would be told.
+            log.exception("publishing failed unexpectedly")
+            self._up.set(0)
+            return False
 
     def _hold(self, seconds: float) -> None:
         """Leave the bus alone for so long; what is offered meanwhile goes to the spool at once."""
@@ -131,26 +142,18 @@ class Publisher:
         while not self._stop.is_set() and (left := until - self._monotonic()) > 0:
             if self._wake.wait(left):
                 self._wake.clear()
-                self._put_aside()
+                self._guarded(self._put_aside)
 
-    def _finish(self) -> None:
+    def _finish(self) -> bool:
         """Publish what waits, if the bus takes it at once; what it does not take goes to the spool."""
         if self._hindrance is None or not self._depot.usable:
-            while self._outbox.waiting and not self._depot.busy and self._guarded_round():
+            while self._outbox.waiting and not self._depot.busy and self._guarded(self._round):
                 pass
         self._put_aside()
         if self._may_publish() is False:
             self._outbox.shrink(0, DropReason.DUPLICATE_HOST)
         self._depot.close(self._outbox.drops)
-
-    def _guarded_round(self) -> bool:
-        try:
-            return self._round()
-        except Exception:
-            # A defect here must not end the thread: then nothing would be published, and nobody would be told.
-            log.exception("publishing failed unexpectedly")
-            self._up.set(0)
-            return False
+        return True
 
     def _round(self) -> bool:
         """Move a batch; return False when the bus did not take all of it."""
@@ -175,7 +178,7 @@ class Publisher:
                 self._refresh_cache(refusal.reason)
                 return self._hindered(refusal.reason, refusal.message)
             if self._may_publish() is not True:
-                return self._hindered(DropReason.BUS_AWAY, "the lease could not be asked yet whose host name this is")
+                return self._hindered(DropReason.BUS_AWAY, _UNKNOWN)
             sent = self._drain() if self._depot.busy else self._direct()
             if sent is None:
                 return self._hindered(DropReason.SPOOL_FAILED, "the spool cannot be read")
@@ -215,8 +218,8 @@ class Publisher:
         self._depot.advance(batch[: result.accepted])
         return result
 
-    def _put_aside(self) -> None:
-        """See to what waits in memory while the bus does not take it."""
+    def _put_aside(self) -> bool:
+        """See to what waits in memory while the bus does not take it; return whether none of it is left there."""
         self._depot.open()
         if self._may_publish() is False:
             # They would collide with the other's: none of them is kept for later.
@@ -235,6 +238,7 @@ class Publisher:
                 self._refresh_cache(self._hindrance)
             except (redis.exceptions.RedisError, OSError) as exc:
                 self._hindered(DropReason.BUS_AWAY, str(explain(self._settings.url, exc)))
+        return not self._outbox.waiting
 
     def _refresh_cache(self, reason: DropReason) -> None:
         """Keep the cache fresh while the stream is full; a bus that must not be written to gets nothing at all."""

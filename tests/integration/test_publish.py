@@ -110,3 +110,23 @@ def test_a_cache_that_refuses_does_not_repeat_the_entry(start: Start, redis_serv
             wait_for(lambda: bus.xlen(stream.STREAM) == seq, timeout=5)  # noqa: B023  used before seq moves on
         wait_for(lambda: publisher.value("depthgauge_bus_cache_errors_total") == 2, timeout=5)
         assert on_stream(bus) == [("r1", 1), ("r1", 2)]
+
+
+def test_a_defect_does_not_end_publishing(
+    start: Start, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = start()
+    calls: list[int] = []
+
+    def settled(seq: int) -> None:
+        calls.append(seq)
+        if seq == 1:
+            raise ZeroDivisionError
+
+    publisher.publisher._settled = settled
+    for seq in (1, 2):
+        publisher.offer(seq)
+        wait_for(lambda: calls[-1:] == [seq], timeout=5)  # noqa: B023  used before seq moves on
+    assert "publishing failed unexpectedly" in caplog.text
+    with redis_server.client() as bus:
+        assert on_stream(bus) == [("r1", 1), ("r1", 2)]
