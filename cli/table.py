@@ -8,6 +8,7 @@ from cli import kinds
 from cli.schema import SYSTEMS, Key, Role, Section
 from cli.table_redis import REDIS, redis_login
 
+
 def _age(name: str, days: int, text: str) -> Key:
     return Key(
         name=name,
