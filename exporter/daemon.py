@@ -21,6 +21,7 @@ from depthgauge.snapshot import Snapshot
 from exporter import metrics
 from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
+from exporter.event_metrics import EventMetrics
 from exporter.lease import LeasedRedis, LeaseKeeper, Standing, host_lease, redis_lease
 from exporter.publish import Publisher
 from exporter.settings import ExporterSettings
@@ -105,6 +106,7 @@ class Daemon:
         )
         self.server = Server(settings.web, app)
         registry.register(_ServerMetrics(self.server))
+        registry.register(EventMetrics(self._assembly.events))
 
     def run(self, stop: threading.Event) -> None:
         """Serve and collect until ``stop`` is set; raise OSError if an address cannot be bound."""
@@ -138,6 +140,8 @@ class Daemon:
         self.store.put(snapshot)
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
+            # To be told by the publisher, once a snapshot is on the stream, in the spool, or dropped.
+            self._assembly.events.settled(snapshot.seq)
 
 
 class _ServerMetrics(Collector):

@@ -6,6 +6,7 @@ Families are given out in this order. A family without samples is left out altog
 from typing import Final
 
 from depthgauge.exposition import Metric
+from exporter.event_families import EVENT_FAMILIES
 
 _PROCESS: Final = ("supervisor", "group", "process")
 _QUEUE: Final = ("redis", "system", "queue")
@@ -324,6 +325,7 @@ OWN: Final[tuple[Metric, ...]] = (
     BUS_WAITING,
     BUS_CACHE_ERRORS,
     LEASE_HELD,
+    *EVENT_FAMILIES,
     HTTP_EVICTED,
     HTTP_FAILURES,
 )
