@@ -4,11 +4,11 @@ import logging
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from types import FrameType
 from typing import TextIO
 
 from depthgauge.errors import DepthgaugeError
-from exporter.assembly import utc_now
 from exporter.event_log import LogFolder, LogWriter
 from exporter.listen import Listener, ProtocolError, become_owner
 
@@ -21,7 +21,7 @@ def run(folder: LogFolder) -> int:
     writer = LogWriter(folder, enter=become_owner)
     before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        Listener(writer, stdin=stdin, stdout=stdout, clock=utc_now).run()
+        Listener(writer, stdin=stdin, stdout=stdout, clock=lambda: datetime.now(UTC)).run()
     except ProtocolError as exc:
         raise DepthgaugeError(f"{exc}; depthgauge listen is started by supervisord, as an [eventlistener:x]") from exc
     except BrokenPipeError:

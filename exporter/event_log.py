@@ -2,8 +2,8 @@
 
 For each supervisord, in ``<state_dir>/events``:
 
-* ``<name>-<n>.jsonl``: lines, appended by the listener only. A new file after MAX_BYTES; beyond MAX_FILES the oldest goes
-  and a line says how much went with it.
+* ``<name>-<n>.jsonl``: lines, appended by the listener only. A new file after MAX_BYTES; beyond MAX_FILES the oldest goes.
+  The first line of each says how many events were before it, so that a reader knows what it has missed.
 * ``<name>.alive``: touched by the listener at its start and at every event that supervisord sends it.
 * ``<name>.position``: up to where the exporter has published, see :mod:`exporter.event_reader`.
 
@@ -44,7 +44,7 @@ _MAX_NAME: Final = 100
 _MODE: Final = 0o644
 
 
-_Number: TypeAlias = Annotated[int, Meta(ge=0, lt=2**63)]
+_Number: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """What the database can hold."""
 
 
@@ -66,23 +66,30 @@ class EventLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="event"
     """Seconds that it may have waited in supervisord's buffer, where they are many."""
 
 
-class LostLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="lost", omit_defaults=True):
-    """So many events are missing: the oldest file was given up, or what was kept in memory grew too much."""
+class LostLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="lost"):
+    """So many events are missing here: what was kept in memory grew too much."""
 
     count: _Number
-    file: _Number | None = None
-    """Number of the file; a reader that had read some of it has lost only the rest."""
 
 
-Line: TypeAlias = EventLine | LostLine
+class StartLine(Struct, frozen=True, kw_only=True, tag_field="type", tag="start"):
+    """The first line of a file."""
+
+    index: _Number
+    """Events in all files before this one: whoever comes from further back has missed the difference."""
+
+
+Line: TypeAlias = EventLine | LostLine | StartLine
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 DECODE: Final = msgspec.json.Decoder(Line).decode
 
 
-def worth(line: Line) -> int:
-    """Return how many events a line stands for."""
-    return line.count if isinstance(line, LostLine) else 1
+def index_after(line: Line, before: int) -> int:
+    """Return how many events there are up to the end of a line."""
+    if isinstance(line, StartLine):
+        return line.index
+    return before + (line.count if isinstance(line, LostLine) else 1)
 
 
 class LogFolder:
@@ -130,7 +137,6 @@ class LogWriter:
         self._max_files = max_files
         self._max_kept = max_kept
         self._kept: deque[EventLine] = deque()
-        self._lost: list[LostLine] = []
         self._dropped = 0
         self._troubles: dict[str, str] = {}
         self._first = True
@@ -153,7 +159,7 @@ class LogWriter:
     def flush(self) -> bool:
         """Try to write what is kept; say whether nothing is left."""
         try:
-            while self._kept or self._lost or self._dropped:
+            while self._kept or self._dropped:
                 self._write_batch()
                 self._managed(_WRITE)
         except OSError as exc:
@@ -182,26 +188,36 @@ class LogWriter:
 
     def _write_batch(self) -> None:
         self._open_folder()
-        numbers = self._folder.numbers()
-        number = numbers[-1] if numbers else 1
-        if numbers and self._folder.file(number).stat().st_size >= self._max_bytes:
-            number += 1
-            self._make_room(numbers)
-        lost = [*self._lost, *([LostLine(count=self._dropped)] if self._dropped else [])]
+        lines: list[Line] = []
+        number = self._place(lines)
+        if self._dropped:
+            lines.append(LostLine(count=self._dropped))
         events = [self._kept[index] for index in range(min(BATCH, len(self._kept)))]
-        _append(self._folder.file(number), b"".join(_ENCODE(line) + b"\n" for line in (*lost, *events)))
-        self._lost, self._dropped = [], 0
+        _append(self._folder.file(number), b"".join(_ENCODE(line) + b"\n" for line in (*lines, *events)))
+        self._dropped = 0
         for _ in events:
             self._kept.popleft()
 
-    def _make_room(self, numbers: list[int]) -> None:
-        """Give up the oldest files, so that with a new one there are not more than may be."""
-        for number in numbers[: max(0, len(numbers) + 1 - self._max_files)]:
-            path = self._folder.file(number)
-            count = sum(worth(line) for text in path.read_bytes().splitlines() if (line := parsed(text)) is not None)
-            path.unlink()
-            self._lost.append(LostLine(count=count, file=number))
-            log.warning("gave up %s: nobody has read the %d events in it", path, count)
+    def _place(self, lines: list[Line]) -> int:
+        """Return the number of the file to append to; for a new one, make room and put its first line into ``lines``."""
+        numbers = self._folder.numbers()
+        number = numbers[-1] if numbers else 1
+        size = self._folder.file(number).stat().st_size if numbers else 0
+        if 0 < size < self._max_bytes:
+            return number
+        if size:
+            number += 1
+        else:
+            numbers = numbers[:-1]
+        index = 0
+        for text in self._folder.file(numbers[-1]).read_bytes().splitlines() if numbers else ():
+            line = parsed(text)
+            index = index_after(line, index) if line is not None else index
+        lines.append(StartLine(index=index))
+        for old in numbers[: max(0, len(numbers) + 1 - self._max_files)]:
+            self._folder.file(old).unlink(missing_ok=True)
+            log.warning("gave up %s to make room: nobody has read all of it", self._folder.file(old))
+        return number
 
     def _is_repeated(self, line: EventLine) -> bool:
         """Say whether the first event of this listener is the last one of the listener before it.

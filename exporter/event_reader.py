@@ -18,7 +18,7 @@ import msgspec
 
 from depthgauge.names import clean
 from depthgauge.snapshot import ProcessEvent
-from exporter.event_log import MAX_FILES, MAX_LINE, EventLine, LogFolder, LostLine, parsed, worth
+from exporter.event_log import MAX_LINE, EventLine, LogFolder, LostLine, StartLine, index_after, parsed
 from exporter.events import LISTENER
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,16 @@ ALIVE: Final = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the files: ``told`` events of this file are before it."""
+    """A place in the files."""
 
     file: int
     offset: int = 0
-    told: int = 0
+    index: int | None = 0
+    """Events before it, of all files that there ever were; None where that cannot be told."""
+
+
+_NOWHERE: Final = Position(0, index=None)
+"""Before everything, where it is not known what was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,6 @@ class LogReader:
         self._supervisor = supervisor
         self._loaded = False
         self._position: Position | None = None
-        self._first: Position | None = None
-        self._told: dict[int, int] = {}
-        """Events told by file, for what is left of a file that the listener gives up."""
         self._trouble: str | None = None
         self.failures = 0
         """Attempts to read, or to keep the position, that failed."""
@@ -113,10 +115,7 @@ class LogReader:
             self.failures += 1
             text = f"{self._folder.position} makes no sense ({exc}): reading all events of {self._supervisor} again"
             log.error(text)  # noqa: TRY400  the sentence says it all
-            self._position = None
-        self._first = self._position
-        if self._first is not None:
-            self._told[self._first.file] = self._first.told
+            self._position = _NOWHERE
         self._loaded = True
 
     def _read(self, most: int) -> Reading:
@@ -125,24 +124,27 @@ class LogReader:
             return Reading()
         position = self._start(numbers)
         events: list[ProcessEvent] = []
-        lost = unreadable = 0
+        lost = unreadable = taken = 0
         more = False
-        for lines, (text, where) in enumerate(self._lines(position, numbers)):
-            if lines == most:
+        for text, where in self._lines(position, numbers):
+            line, index = parsed(text), position.index
+            if taken == most:
                 more = True
                 break
-            before = position.told if where.file == position.file else 0
-            line = parsed(text)
+            taken += not isinstance(line, StartLine)
             if line is None:
                 unreadable += 1
-            elif isinstance(line, LostLine):
-                lost += self._really_lost(line)
+            elif isinstance(line, StartLine):
+                lost += max(0, line.index - index) if index is not None else 0
+                index = line.index
             else:
-                events.append(event_of(self._supervisor, line))
-            position = replace(where, told=before + (worth(line) if line is not None else 0))
-            self._told[position.file] = position.told
+                index = index_after(line, index) if index is not None else None
+                if isinstance(line, LostLine):
+                    lost += line.count
+                else:
+                    events.append(event_of(self._supervisor, line))
+            position = replace(where, index=index)
         self._position = position
-        self._told = {file: told for file, told in self._told.items() if file > position.file - 2 * MAX_FILES}
         self._recovered()
         return Reading(events=events, more=more, lost=lost, unreadable=unreadable)
 
@@ -152,8 +154,7 @@ class LogReader:
             return Position(numbers[0])
         if position.file > numbers[-1] or (position.file in numbers and position.offset > self._size(position.file)):
             log.warning("the event files of %s are not those of before: reading them from the start", self._supervisor)
-            self._first, self._told = None, {}
-            return Position(numbers[0])
+            return _NOWHERE
         return position
 
     def _lines(self, position: Position, numbers: Sequence[int]) -> Iterator[tuple[bytes, Position]]:
@@ -174,13 +175,6 @@ class LogReader:
                         # Still being written, or a listener was killed in the middle of it: the next one ends it.
                         break
                     yield text.rstrip(b"\n"), Position(number, file.tell())
-
-    def _really_lost(self, line: LostLine) -> int:
-        if line.file is None:
-            return line.count
-        if self._first is not None and line.file < self._first.file:
-            return 0
-        return max(0, line.count - self._told.get(line.file, 0))
 
     def _size(self, number: int) -> int:
         return self._folder.file(number).stat().st_size

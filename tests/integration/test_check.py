@@ -53,6 +53,7 @@ listen = ["127.0.0.1:0"]
         "ok install",
         "ok supervisor",
         "ok processes",
+        "ok listener",
         "ok redis",
         "ok state_dir",
         "ok web",
@@ -86,7 +87,7 @@ listen = ["192.0.2.1:9"]
 """
     findings, _ = look(make_inputs(text))
     assert brief(findings) == [
-        *("ok config", "ok install", "error supervisor", "error redis", "ok redis", "warning redis"),
+        *("ok config", "ok install", "error supervisor", "ok listener", "error redis", "ok redis", "warning redis"),
         *("warning state_dir", "error web", "error database", "error web", "error bus"),
     ], as_text(findings, 100)
     assert "hunter2" not in as_text(findings, 100)
