@@ -4,9 +4,12 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import FrameType
 from typing import TextIO
+
+import psutil
 
 from depthgauge.errors import DepthgaugeError
 from exporter.event_log import LogFolder, LogWriter
@@ -21,7 +24,7 @@ def run(folder: LogFolder) -> int:
     writer = LogWriter(folder, enter=become_owner)
     before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        Listener(writer, stdin=stdin, stdout=stdout, clock=lambda: datetime.now(UTC)).run()
+        Listener(writer, stdin=stdin, stdout=stdout, clock=_now, since=_since(folder)).run()
     except ProtocolError as exc:
         raise DepthgaugeError(f"{exc}; depthgauge listen is started by supervisord, as an [eventlistener:x]") from exc
     except BrokenPipeError:
@@ -32,6 +35,20 @@ def run(folder: LogFolder) -> int:
         if not writer.flush():
             log.error("lost %d events that could not be written", writer.kept)
     return 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _since(folder: LogFolder) -> datetime | None:
+    """Return when the listener before this one last heard of supervisord, or when supervisord was started, if later."""
+    moments: list[float] = []
+    with suppress(OSError):
+        moments.append(folder.alive.stat().st_mtime)
+    with suppress(psutil.Error):
+        moments.append(psutil.Process(os.getppid()).create_time())
+    return datetime.fromtimestamp(max(moments), UTC) if moments else None
 
 
 def _private_streams() -> tuple[TextIO, TextIO]:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 STATE: Final = "PROCESS_STATE_"
 TICK: Final = "TICK_"
 LATE: Final = 10.0
-"""Seconds after a tick of supervisord beyond which an event that follows it has been waiting; ticks come every 5."""
+"""Seconds that an event may have waited without a word about it; ticks, which tell, come every 5."""
 
 _FIELD: Final = re.compile(r"(\w+):(\S*)")
 _CODES: Final[Mapping[str, int]] = {state.name: state.value for state in ProcessState}
@@ -33,14 +33,26 @@ class ProtocolError(Exception):
 
 
 class Listener:
-    """Answers supervisord until it hangs up."""
+    """Answers supervisord until it hangs up.
 
-    def __init__(self, writer: LogWriter, *, stdin: TextIO, stdout: TextIO, clock: Callable[[], datetime]) -> None:
+    ``since`` is the earliest that the first event can have happened, where that is known: supervisord keeps events while
+    it has no listener. Later on each of its ticks says so of the events behind it.
+    """
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        *,
+        stdin: TextIO,
+        stdout: TextIO,
+        clock: Callable[[], datetime],
+        since: datetime | None = None,
+    ) -> None:
         self._writer = writer
         self._stdin = stdin
         self._stdout = stdout
         self._clock = clock
-        self._tick: datetime | None = None
+        self._since = since
 
     def run(self) -> None:
         """Take events until standard input ends; raise ProtocolError, and OSError when nobody hears the answers."""
@@ -72,14 +84,14 @@ class Listener:
             self._writer.add(line)
         else:
             if name.startswith(TICK) and _number(told, "when") is not None:
-                self._tick = datetime.fromtimestamp(int(told["when"]), UTC)
+                self._since = datetime.fromtimestamp(int(told["when"]), UTC)
             self._writer.flush()
 
     def _line(self, name: str, serial: int, told: Mapping[str, str]) -> EventLine | None:
         if "processname" not in told:
             return None
         now = self._clock()
-        late = (now - self._tick).total_seconds() if self._tick is not None else 0.0
+        late = (now - self._since).total_seconds() if self._since is not None else 0.0
         expected = _number(told, "expected")
         return EventLine(
             at=now,

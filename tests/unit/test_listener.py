@@ -28,8 +28,9 @@ class Stage:
         self.now = NOW
         self.answers = io.StringIO(newline="\n")
 
-    def hear(self, text: str) -> None:
-        Listener(self.writer, stdin=io.StringIO(text, newline="\n"), stdout=self.answers, clock=lambda: self.now).run()
+    def hear(self, text: str, since: datetime | None = None) -> None:
+        stdin = io.StringIO(text, newline="\n")
+        Listener(self.writer, stdin=stdin, stdout=self.answers, clock=lambda: self.now, since=since).run()
 
     @property
     def lines(self) -> list[EventLine]:
@@ -115,6 +116,13 @@ def test_an_event_that_waited_behind_ticks_says_so(stage: Stage) -> None:
         + envelope("PROCESS_STATE_STARTING", payload, 5)
     )
     assert [line.late for line in stage.lines] == [None, 62.0, None]
+
+
+def test_an_event_that_waited_for_a_listener_says_so(stage: Stage) -> None:
+    payload = "processname:p groupname:p from_state:RUNNING pid:1"
+    stage.hear(envelope("PROCESS_STATE_STOPPING", payload, 1), since=NOW - timedelta(hours=1))
+    stage.hear(envelope("PROCESS_STATE_STOPPED", payload, 2), since=NOW - timedelta(seconds=3))
+    assert [line.late for line in stage.lines] == [3600.0, None]
 
 
 def test_the_length_counts_characters(stage: Stage) -> None:
