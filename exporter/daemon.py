@@ -81,7 +81,7 @@ class Daemon:
     def __init__(self, settings: ExporterSettings, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings = settings
         run_id = uuid.uuid4().hex
-        registry = CollectorRegistry()
+        registry = self._registry = CollectorRegistry()
         # The text format has no place for creation times; the library would make series of them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         ProcessCollector(registry=registry)
@@ -140,8 +140,12 @@ class Daemon:
         self.store.put(snapshot)
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
-            # To be told by the publisher, once a snapshot is on the stream, in the spool, or dropped.
-            self._assembly.events.settled(snapshot.seq)
+            self._settle_events(self._bus.publisher)
+
+    def _settle_events(self, publisher: Publisher) -> None:
+        """Stand in for a publisher that tells by itself: what it has published and dropped are the oldest of this run."""
+        published = self._registry.get_sample_value(metrics.BUS_PUBLISHED.name) or 0.0
+        self._assembly.events.settled(int(published) + sum(publisher.drops().values()))
 
 
 class _ServerMetrics(Collector):

@@ -1,5 +1,6 @@
 """Each change of a real process in the database, whatever befalls the daemons on its way there."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_exact_changes_arrive_once_though_the_exporter_is_killed_and_away(
 
     for _ in range(3):
         run_jobs(2)
-        wait_for(lambda: exporter.value("depthgauge_events_total", source="listener"), what="it has told some")
+        wait_for(partial(exporter.value, "depthgauge_events_total", source="listener"), what="it has told some")
         run_jobs(2)
         exporter.kill()
         run_jobs(2)
