@@ -13,7 +13,7 @@ EVENTS: Final = Metric(
 EVENTS_LOST: Final = Metric(
     name="depthgauge_events_lost_total",
     type="counter",
-    help="State changes that a listener told and no snapshot holds: given_up by the listener for want of room, unreadable.",
+    help="State changes that no snapshot holds: given_up by a listener for want of room, unreadable lines, internal defects.",
     labels=("reason",),
 )
 EVENT_LOG_FAILURES: Final = Metric(

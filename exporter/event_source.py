@@ -23,6 +23,7 @@ MAX_UNSETTLED: Final = 10_000
 """Places remembered until their snapshots are settled; without the oldest the next one is kept instead."""
 GIVEN_UP: Final = "given_up"
 UNREADABLE: Final = "unreadable"
+INTERNAL: Final = "internal"
 
 
 class EventSource:
@@ -46,8 +47,8 @@ class EventSource:
         self._kept: Mapping[str, Position] = {}
         self.told: Counter[str] = Counter({POLL: 0, **({LISTENER: 0} if self._logs else {})})
         """Events so far, by source."""
-        self.lost: Counter[str] = Counter({GIVEN_UP: 0, UNREADABLE: 0} if self._logs else {})
-        """Events that were lost on the way from listeners, by reason."""
+        self.lost: Counter[str] = Counter({INTERNAL: 0, **({GIVEN_UP: 0, UNREADABLE: 0} if self._logs else {})})
+        """Events that were lost on the way into snapshots, by reason; of a defect it is not known how many."""
         self.alive: Mapping[str, bool] = {}
         """Whether the listener lives, by supervisor; of those that have ever had one."""
 
@@ -61,6 +62,15 @@ class EventSource:
 
         Snapshot 0 is not published and carries none: it only says where the processes were at the start.
         """
+        try:
+            return self._gather(parts, seq)
+        except Exception:
+            # A defect here must not cost the snapshot; it is counted and logged.
+            log.exception("gathering events failed unexpectedly")
+            self.lost[INTERNAL] += 1
+            return ()
+
+    def _gather(self, parts: Sequence[Supervisor], seq: int) -> tuple[ProcessEvent, ...]:
         readings = self._read(seq) if seq > 0 else {}
         found: list[Sequence[ProcessEvent]] = []
         latest: dict[tuple[str, str, str], int] = {}

@@ -6,7 +6,7 @@ happened before it came, and after it went.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -36,7 +36,7 @@ class _Known:
     restarts: int | None
     """None where a listener told of a start: the next reading that agrees with it says how many there have been."""
     seen: datetime
-    """When this was so, by supervisord's clock."""
+    """When this was first so, by supervisord's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,25 @@ class Baseline:
         events: list[ProcessEvent] = []
         for process in part.processes:
             key = (process.group, process.name)
-            before, now = self._known.get(key), _Known(process.state, process.restarts, part.now)
-            doubt = doubts.get(key) if listened else None
+            before = self._known.get(key)
+            doubt = doubts.get(key) if doubts and listened else None
+            if (
+                before is not None
+                and doubt is None
+                and before.state == process.state
+                and before.restarts == process.restarts
+            ):
+                # Nearly all of them, each time.
+                known[key] = before
+                continue
+            now = _Known(process.state, process.restarts, part.now)
             if before is None:
                 known[key] = now
             elif doubt is not None and len(events) < most:
                 events.append(doubt.event)
                 known[key] = doubt.after if before is doubt.before else before
             elif not _differs(before, process):
-                restarts = process.restarts if before.restarts is None or not listened else before.restarts
-                known[key] = replace(now, restarts=restarts)
+                known[key] = now if before.restarts is None or not listened else before
             elif not listened and len(events) < most:
                 events.append(self._event(part, process, before))
                 known[key] = now

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from exporter.event_log import LogFolder
 from tests.plugins.listeners import NAME, Listened
+from tests.plugins.repo import repo_root
 from tests.plugins.supervisord import MakeSupervisord, Program, python
 from tests.plugins.waiting import wait_for
 
@@ -42,6 +44,19 @@ def listened(make_supervisord: MakeSupervisord, tmp_path: Path) -> Listened:
     made = Listened(make_supervisord, PROGRAMS, tmp_path)
     wait_for(made.is_alive, what=f"the listener is there; {made.supervisord.log()}")
     return made
+
+
+@pytest.mark.needs("source-tree")
+def test_the_documented_section_works(make_supervisord: MakeSupervisord, tmp_path: Path) -> None:
+    page = (repo_root() / "docs" / "supervisor.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^\[eventlistener:depthgauge\]\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    told = section.replace("/opt/depthgauge/bin/depthgauge", f"{sys.executable} -m cli.main")
+    told = told.replace("/var/lib/depthgauge", str(tmp_path)).replace("user=depthgauge\n", "")
+    assert str(tmp_path) in told
+    supervisord = make_supervisord(PROGRAMS, listener=told)
+    folder = LogFolder(tmp_path, "main")
+    wait_for(lambda: folder.file(1).exists(), what=f"it has written; {supervisord.log()}")
+    assert supervisord.info(NAME)["statename"] == "RUNNING"
 
 
 def test_each_change_is_told_once_and_in_order(listened: Listened) -> None:

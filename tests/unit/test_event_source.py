@@ -4,12 +4,14 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from depthgauge.snapshot import Process, ProcessState, Supervisor
 from exporter.event_log import EventLine, LogFolder, LogWriter
 from exporter.event_metrics import EventMetrics
 from exporter.event_source import EventSource
+from exporter.events import Baseline
 
 S = ProcessState
 
@@ -185,6 +187,19 @@ def test_what_was_lost_and_what_failed_are_counted(tmp_path: Path) -> None:
     stage.log.position.mkdir()
     stage.source.settled(1)
     assert stage.metric("depthgauge_event_log_failures_total", supervisor="main") == 1
+
+
+def test_a_defect_costs_events_and_no_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("told to")
+
+    stage = Stage(tmp_path)
+    stage.gather(S.RUNNING)
+    with monkeypatch.context() as patch:
+        patch.setattr(Baseline, "compare", fail)
+        assert stage.gather(S.EXITED) == []
+    assert stage.metric("depthgauge_events_lost_total", reason="internal") == 1
+    assert stage.gather(S.EXITED) == [("main", "poll", S.RUNNING, S.EXITED)]
 
 
 def test_without_a_folder_only_comparing_tells(tmp_path: Path) -> None:
