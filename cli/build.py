@@ -10,6 +10,7 @@ from cli.schema import Key, Role
 from cli.table import section_of
 from depthgauge.secrets import Secret
 from depthgauge.settings import BusSettings, WebSettings
+from sink.retention import Retention
 from sink.settings import SinkSettings
 
 LISTEN: Final = {Role.EXPORTER: (":10139",), Role.SINK: (":10140",)}
@@ -160,7 +161,7 @@ class Builder:
             return None
         return dsn
 
-    def sink(self) -> SinkSettings | None:
+    def sink(self, retention: Retention) -> SinkSettings | None:
         """Return the sink's settings, None for another role."""
         node = self.one("sink")
         dsn, bus, web = self.dsn(), self.bus(), self.web(Role.SINK)
@@ -172,9 +173,31 @@ class Builder:
             consumer=self.get(node, "consumer") or self._consumer(web),
             batch_rows=self.get(node, "batch_rows"),
             batch_seconds=self.get(node, "batch_seconds"),
-            retention_raw=self.get(self.child(node, "retention"), "raw"),
+            retention=retention,
+            maintain_every=self.get(node, "maintain_every"),
+            gaps_open=self.get(node, "gaps_open"),
             web=web,
         )
+
+    def retention(self) -> Retention:
+        """Return how long the database keeps what."""
+        node = self.child(self.one("sink"), "retention")
+        made = Retention(
+            raw=self.get(node, "raw"),
+            processes=self.get(node, "processes"),
+            events=self.get(node, "events"),
+            five_minutes=self.get(node, "5m"),
+            hours=self.get(node, "1h"),
+        )
+        for name, age, below, least in (
+            ("5m", made.five_minutes, "raw", made.raw),
+            ("1h", made.hours, "5m", made.five_minutes),
+        ):
+            if age < least:
+                self.complain(
+                    node, name, f"is shorter than {below}, which it is computed from; keep it at least as long"
+                )
+        return made
 
     def child(self, node: Node, name: str) -> Node:
         """Return the one table of this name below another, an empty one where there is none."""

@@ -65,6 +65,7 @@ def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
     if Role.EXPORTER in roles:
         build.find(notes, warnings)
     build.check_required()
+    retention = build.retention()
     made = Configuration(
         file=file,
         tables=tables,
@@ -73,8 +74,9 @@ def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
         notes=tuple(notes),
         warnings=tuple(warnings),
         exporter=build.exporter(),
-        sink=build.sink(),
+        sink=build.sink(retention),
         dsn=build.dsn(),
+        retention=retention,
     )
     if problems.found:
         raise ConfigError(problems.sorted())

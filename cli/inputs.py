@@ -10,6 +10,7 @@ from cli.schema import DEFAULT_FILE, Role
 from depthgauge.secrets import Secret
 from depthgauge.settings import WebSettings
 from exporter.settings import ExporterSettings
+from sink.retention import Retention
 from sink.settings import SinkSettings
 
 
@@ -53,3 +54,5 @@ class Configuration:
     sink: SinkSettings | None = None
     dsn: Secret | None = None
     """The database, for whoever asked for it."""
+    retention: Retention = field(default_factory=Retention)
+    """How long it keeps what."""

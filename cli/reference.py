@@ -15,6 +15,7 @@ from cli.schema import DEFAULT_FILE, PREFIX, Key, Section
 from cli.table import all_sections
 from exporter.metrics import OWN, TABLE
 from sink.telemetry import METRICS as SINK_METRICS
+from sink.upkeep_telemetry import METRICS as UPKEEP_METRICS
 
 WIDTH: Final = 100
 _MADE: Final = "<!-- Made by `python -m cli.reference docs/reference`; change cli/table.py or the commands instead. -->"
@@ -125,12 +126,15 @@ def metrics() -> str:
     ]
     lines += _metric_rows(
         (each.name, each.kind, _SINK_LABELS.get(each.name, (each.label,) if each.label else ()), each.help)
-        for each in SINK_METRICS
+        for each in (*SINK_METRICS, *UPKEEP_METRICS)
     )
     return "\n".join(lines) + "\n"
 
 
-_SINK_LABELS: Final = {"depthgauge_sink_database_info": ("edition", "layout")}
+_SINK_LABELS: Final = {
+    "depthgauge_sink_database_info": ("edition", "layout"),
+    "depthgauge_sink_chunks": ("table", "storage"),
+}
 
 
 def _metric_rows(rows: Iterable[tuple[str, str, tuple[str, ...], str]]) -> Iterator[str]:

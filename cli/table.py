@@ -32,6 +32,16 @@ def _redis_login(prefix: str, default: str | None) -> tuple[Key, ...]:
     )
 
 
+def _age(name: str, days: int, text: str) -> Key:
+    return Key(
+        name=name,
+        kind=kinds.duration(timedelta(hours=1), timedelta(days=36_500), '"1h" to "100y"'),
+        help=text,
+        default=timedelta(days=days),
+        default_text=f'"{days}d"',
+    )
+
+
 EXPORTER: Final = Section(
     name="exporter",
     help="The exporter daemon.",
@@ -260,20 +270,36 @@ SINK: Final = Section(
             help="Seconds to wait for more snapshots before a batch is written.",
             default=1.0,
         ),
+        Key(
+            name="maintain_every",
+            kind=kinds.duration(timedelta(0), timedelta(days=1), '"0s" to "1d"'),
+            help="Pause between two calls of `depthgauge.maintain()`; `0s` leaves them to other sinks or to a job of yours.",
+            default=timedelta(minutes=1),
+            default_text='"1m"',
+        ),
+        Key(
+            name="gaps_open",
+            kind=kinds.duration(timedelta(minutes=1), timedelta(days=365), '"1m" to "365d"'),
+            help="Age up to which a gap in the ledger may still be filled from a spool: the largest `spool_max_age` of the exporters.",
+            default=timedelta(hours=24),
+            default_text='"24h"',
+        ),
     ),
     children=(
         Section(
             name="sink.retention",
-            help="How long the database keeps what.",
-            roles=frozenset({Role.SINK}),
+            help="How long the database keeps what; `depthgauge migrate` tells it.",
+            roles=frozenset({Role.SINK, Role.MIGRATE}),
             keys=(
-                Key(
-                    name="raw",
-                    kind=kinds.duration(timedelta(hours=1), timedelta(days=36_500), '"1h" to "100y"'),
-                    help="Age at which rows are too late to be written.",
-                    default=timedelta(days=30),
-                    default_text='"30d"',
+                _age(
+                    "raw",
+                    30,
+                    "Snapshots, queues, health and performance in full; older snapshots are too late to be written.",
                 ),
+                _age("processes", 7, "Processes in full."),
+                _age("events", 180, "Changes of processes' states."),
+                _age("5m", 180, "Rollups by five minutes; at least as long as `raw`."),
+                _age("1h", 730, "Rollups by hour; at least as long as `5m`."),
             ),
         ),
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from depthgauge import stream
 from depthgauge.errors import CorruptEntry, NewerVersion
@@ -42,15 +42,15 @@ class Sorted:
     """Pending, but no longer on the stream."""
 
 
-def sort(entries: Sequence[Entry], *, now: datetime, retention: timedelta) -> Sorted:
-    """Sort entries: pure but for the time it is given."""
+def sort(entries: Sequence[Entry], *, now: datetime, oldest: datetime) -> Sorted:
+    """Sort entries; slots before ``oldest`` are too late."""
     result = Sorted()
     for entry in entries:
-        _sort_one(entry, result, now, retention)
+        _sort_one(entry, result, now, oldest)
     return result
 
 
-def _sort_one(entry: Entry, result: Sorted, now: datetime, retention: timedelta) -> None:
+def _sort_one(entry: Entry, result: Sorted, now: datetime, oldest: datetime) -> None:
     if entry.fields is None:
         result.vanished.append(entry)
         return
@@ -69,7 +69,7 @@ def _sort_one(entry: Entry, result: Sorted, now: datetime, retention: timedelta)
         result.rejected.append(Rejected(entry, "corrupt", f"snapshot makes no rows: {exc!r}"))
     else:
         slot = snapshot.slot.astimezone(UTC)
-        if slot < now - retention:
+        if slot < oldest:
             result.too_late.append(entry)
         elif slot > now + FUTURE:
             result.rejected.append(

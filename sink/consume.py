@@ -42,6 +42,7 @@ class Consumer:
         telemetry: Telemetry,
         stop: threading.Event,
         *,
+        oldest: Callable[[datetime], datetime],
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,6 +51,7 @@ class Consumer:
         self._delivery = delivery
         self._telemetry = telemetry
         self._stop = stop
+        self._oldest = oldest
         self._clock = clock
         self._monotonic = monotonic
         self._backoff = Backoff(first=FIRST_DELAY, most=LONGEST_DELAY, random=random.random)
@@ -78,7 +80,7 @@ class Consumer:
             if not entries:
                 return
             log.info("taking up %d entries of an earlier run", len(entries))
-            self._handle(sort(entries, now=self._clock(), retention=self._settings.retention_raw))
+            self._handle(sort(entries, now=self._clock(), oldest=self._oldest(self._clock())))
             after = entries[-1].id
 
     def _gather(self) -> Sorted:
@@ -97,7 +99,7 @@ class Consumer:
             if deadline is None:
                 deadline = self._monotonic() + self._settings.batch_seconds
             before = len(batch.accepted)
-            _append(batch, sort([self._waiting.popleft()], now=self._clock(), retention=self._settings.retention_raw))
+            _append(batch, sort([self._waiting.popleft()], now=self._clock(), oldest=self._oldest(self._clock())))
             rows += sum(accepted.rows.total for accepted in batch.accepted[before:])
         return batch
 
@@ -145,7 +147,7 @@ class Consumer:
             cursor, entries = self._bus(lambda: self._inbox.claim(at, READ_COUNT, idle=CLAIM_IDLE))  # noqa: B023  called at once
             others = [entry for entry in entries if entry.id not in self._newer]
             self._telemetry.claimed.inc(len(others))
-            self._handle(sort(others, now=self._clock(), retention=self._settings.retention_raw))
+            self._handle(sort(others, now=self._clock(), oldest=self._oldest(self._clock())))
             if cursor == b"0-0":
                 return
 

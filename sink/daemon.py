@@ -15,8 +15,11 @@ from depthgauge.httpd import Request, Response, Server, text
 from sink.consume import Consumer
 from sink.deliver import Delivery
 from sink.inbox import Inbox
+from sink.retention import Horizon
 from sink.settings import SinkSettings
 from sink.telemetry import Telemetry
+from sink.upkeep import Upkeep
+from sink.upkeep_telemetry import UpkeepTelemetry
 from sink.write import Writer
 
 log = logging.getLogger(__name__)
@@ -54,10 +57,14 @@ class Sink:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         ProcessCollector(registry=self._registry)
         self.telemetry = Telemetry(self._registry, now=time.time)
-        self._writer = Writer(settings.dsn, deadline=database_deadline)
+        horizon = Horizon(settings.retention.raw)
+        self._writer = Writer(settings.dsn, horizon, deadline=database_deadline)
+        self._upkeep = Upkeep(settings, UpkeepTelemetry(self._registry), horizon)
         self._inbox = Inbox(settings.bus.url, settings.consumer, timeout=bus_timeout)
         delivery = Delivery(self._writer, self.telemetry, self._stop)
-        self._consumer = Consumer(settings, self._inbox, delivery, self.telemetry, self._stop, clock=clock)
+        self._consumer = Consumer(
+            settings, self._inbox, delivery, self.telemetry, self._stop, oldest=horizon.oldest, clock=clock
+        )
         self._thread = threading.Thread(target=self._consume, name="consume", daemon=True)
         self.server = Server(settings.web, self._answer)
 
@@ -69,6 +76,7 @@ class Sink:
         self.server.start()
         log.info("listening on %s", ", ".join(self.server.urls))
         self._thread.start()
+        self._upkeep.start()
         try:
             while not stop.wait(0.1) and not self._ended.is_set():
                 pass
@@ -78,6 +86,7 @@ class Sink:
             if not self._ended.wait(STOP_WORK / 2):
                 self._writer.cut()
                 self._ended.wait(STOP_WORK / 2)
+            self._upkeep.stop(STOP_WEB)
             self.server.stop(STOP_WEB)
         if self._failure is not None:
             raise self._failure

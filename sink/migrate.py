@@ -12,8 +12,9 @@ from depthgauge import __version__
 from depthgauge.backoff import Backoff
 from depthgauge.errors import SchemaError
 from depthgauge.secrets import Secret
-from sink import queries
+from sink import convert, queries
 from sink.connect import connect
+from sink.retention import Retention, tell
 from sink.schema import Connection as _Connection
 from sink.schema import (
     Edition,
@@ -33,7 +34,7 @@ from sink.schema import (
 T = TypeVar("T")
 
 LOCK_WAIT: Final = 120.0
-"""Seconds that other sessions' locks are waited for, in all."""
+"""Seconds that one transaction waits for other sessions' locks."""
 _LOCK_TIMEOUT: Final = "5s"
 _RETRIED: Final = (
     psycopg.errors.LockNotAvailable,
@@ -94,16 +95,18 @@ def migrate(
     *,
     dry_run: bool = False,
     layout: Layout | None = None,
+    retention: Retention | None = None,
     lock_wait: float = LOCK_WAIT,
     known: Sequence[Migration] | None = None,
 ) -> Report:
     """Apply what is missing and return what was done; with ``dry_run`` only look.
 
     ``layout`` decides about the tables of a new database against the default (hypertables where TimescaleDB is there).
+    ``retention`` is told to the database; None leaves what it has been told.
     Safe to call from several processes at once. Raise SchemaError for anything that needs a human, psycopg.Error for a
     server that cannot be reached or a privilege that is missing.
     """
-    run = _Run(tuple(known if known is not None else available()), layout, lock_wait)
+    run = _Run(tuple(known if known is not None else available()), layout, retention, lock_wait)
     with connect(dsn, application="depthgauge-migrate") as connection:
         connection.execute("SET timezone = 'UTC'")
         connection.execute("SET client_min_messages = warning")
@@ -114,18 +117,22 @@ def migrate(
 
 
 class _Run:
-    def __init__(self, known: tuple[Migration, ...], wish: Layout | None, lock_wait: float) -> None:
+    def __init__(
+        self, known: tuple[Migration, ...], wish: Layout | None, retention: Retention | None, lock_wait: float
+    ) -> None:
         self._known = known
         self._wish = wish
-        self._deadline = time.monotonic() + lock_wait
+        self._retention = retention
+        self._lock_wait = lock_wait
 
     def look(self, connection: _Connection) -> Report:
         now = server(connection)
         found = installation(connection)
         notes = []
-        if self._wants_extension(connection, now, found):
+        creates = self._wants_extension(connection, now, found)
+        if creates:
             notes.append("would create the extension timescaledb")
-        layout, more = self._layout(now, found)
+        layout, more = self._layout(now, found, creates=creates)
         applied = connection.execute(queries.APPLIED).fetchall() if table_exists(connection, "migrations") else []
         pending = plan([(name, digest) for name, digest in applied], self._known)
         return self._report(now, layout, found, pending, (*notes, *more), dry_run=True)
@@ -148,11 +155,17 @@ class _Run:
     def _apply(self, connection: _Connection, now: Server, before: Installation | None, notes: list[str]) -> Report:
         wanted, more = self._layout(now, before)
         notes.extend(more)
-        layout = self._locked(connection, lambda: _keep_books(connection, now, wanted))
+        found = self._locked(connection, lambda: _keep_books(connection, now, wanted))
         done: list[Migration] = []
-        while (migration := self._locked(connection, lambda: self._next(connection, now, layout))) is not None:
+        while (migration := self._locked(connection, lambda: self._next(connection, now, found))) is not None:
             done.append(migration)
-        self._locked(connection, lambda: self._finish(connection, now, layout))
+        # Where another migrate was faster with a new database, its decision stands.
+        turns = before is not None and found is Layout.PARTITIONS and wanted is Layout.HYPERTABLES
+        layout = Layout.HYPERTABLES if turns else found
+        if turns:
+            self._locked(connection, lambda: _turn(connection, now))
+        notes.extend(self._locked(connection, lambda: self._finish(connection, now, layout)))
+        convert.copy_all(connection, lambda work: self._locked(connection, work), notes.append)
         return self._report(now, layout, before, tuple(done), tuple(notes), dry_run=False)
 
     def _next(self, connection: _Connection, now: Server, layout: Layout) -> Migration | None:
@@ -166,16 +179,19 @@ class _Run:
         connection.execute(queries.RECORD_MIGRATION, (first.name, first.sha256, __version__, now.edition))
         return first
 
-    def _finish(self, connection: _Connection, now: Server, layout: Layout) -> None:
+    def _finish(self, connection: _Connection, now: Server, layout: Layout) -> Sequence[str]:
         for script in _repeated(layout):
             _run(connection, script, layout)
+        changed = tell(connection, self._retention) if self._retention is not None else {}
         connection.execute(
             queries.RECORD_INSTALLATION, (now.edition, now.timescaledb_version, self._known[-1].number, __version__)
         )
+        return [f"retention {name}: {before} -> {after}" for name, (before, after) in changed.items()]
 
     def _locked(self, connection: _Connection, work: Callable[[], T]) -> T:
         """Do the work in a transaction of its own, alone among all migrates; wait for others' locks up to the deadline."""
         backoff = Backoff(first=0.2, most=5.0, random=random.random)
+        deadline = time.monotonic() + self._lock_wait
         while True:
             try:
                 with connection.transaction():
@@ -184,7 +200,7 @@ class _Run:
                     return work()
             except _RETRIED as exc:
                 delay = backoff.next_delay()
-                if time.monotonic() + delay > self._deadline:
+                if time.monotonic() + delay > deadline:
                     raise SchemaError(
                         f"gave up waiting for locks that other sessions hold ({exc}): see pg_stat_activity and pg_locks, "
                         "then run `depthgauge migrate` again; it goes on where it stopped"
@@ -193,21 +209,31 @@ class _Run:
 
     def _wants_extension(self, connection: _Connection, now: Server, found: Installation | None) -> bool:
         return (
-            found is None
+            (found is None or (found.layout is Layout.PARTITIONS and self._wish is Layout.HYPERTABLES))
             and now.edition is Edition.PLAIN
             and self._wish is not Layout.PARTITIONS
             and connection.execute(queries.EXTENSION_AVAILABLE).fetchone() is not None
         )
 
-    def _layout(self, now: Server, found: Installation | None) -> tuple[Layout, tuple[str, ...]]:
+    def _layout(
+        self, now: Server, found: Installation | None, *, creates: bool = False
+    ) -> tuple[Layout, tuple[str, ...]]:
         if found is not None:
             check_edition(found, now)
-            if self._wish is not None and self._wish is not found.layout:
+            if self._wish is Layout.PARTITIONS and found.layout is Layout.HYPERTABLES:
                 raise SchemaError(
-                    f"the tables are {found.layout} already; to have {self._wish}, migrate an empty database and copy the rows"
+                    "the tables are hypertables already and do not turn back; to have partitions, migrate an empty database "
+                    "and copy the rows into it (--copy-from-file)"
                 )
+            if self._wish is Layout.HYPERTABLES and found.layout is Layout.PARTITIONS:
+                if now.edition is Edition.PLAIN and not creates:
+                    raise SchemaError("hypertables were asked for, but this server has no TimescaleDB")
+                return self._wish, ("turning partitions into hypertables",)
             if found.layout is Layout.PARTITIONS and now.edition is not Edition.PLAIN:
-                note = "TimescaleDB is there now, but the tables were made as native partitions and stay so"
+                note = (
+                    "TimescaleDB is there now, but the tables were made as native partitions and stay so "
+                    "unless you ask for `--layout hypertables`"
+                )
                 return found.layout, (note,)
             return found.layout, ()
         if self._wish is Layout.HYPERTABLES and now.edition is Edition.PLAIN:
@@ -265,6 +291,14 @@ def _keep_books(connection: _Connection, now: Server, wanted: Layout) -> Layout:
     connection.execute(queries.RECORD_LAYOUT, (wanted, now.edition, now.timescaledb_version, __version__))
     found = installation(connection)
     return found.layout if found is not None else wanted
+
+
+def _turn(connection: _Connection, now: Server) -> None:
+    """Put hypertables in the place of partitioned tables, whose rows are copied afterwards."""
+    convert.set_aside(connection)
+    for script in scripts("timescale"):
+        _run(connection, script, Layout.HYPERTABLES)
+    connection.execute(queries.RECORD_HYPERTABLES, (now.edition, now.timescaledb_version))
 
 
 def _repeated(layout: Layout) -> tuple[Script, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, LiteralString
 
 ADVISORY_LOCK: Final = 0x6465707468  # "depth"
@@ -18,6 +19,9 @@ class Table:
     """Leading fields of a row that make its key; rows are sorted by them, so that two sinks cannot deadlock."""
     documents: tuple[int, ...] = ()
     """Places of jsonb columns."""
+    rollup: str | None = None
+    """The rollup whose buckets have to be computed anew when rows are added."""
+    bucket: timedelta = timedelta(minutes=5)
 
 
 LEDGER: Final = Table(
@@ -54,6 +58,7 @@ WITH added AS (
 SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
 """,
     key=5,
+    rollup="worker_snapshots_5m",
 )
 
 QUEUES: Final = Table(
@@ -75,6 +80,7 @@ SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
 """,
     key=2,
     documents=(3, 9, 10),
+    rollup="queue_metrics_5m",
 )
 
 PROCESSES: Final = Table(
@@ -128,6 +134,48 @@ GROUP BY host, recorded_at
 """
 """How many snapshots the ledger holds of each host and slot."""
 
+MARK_BUCKETS: Final = """
+INSERT INTO depthgauge.dirty_buckets (rollup, bucket) SELECT * FROM unnest(%b::text[], %b::timestamptz[])
+"""
+
+KEPT: Final = "SELECT class, max(keep) FROM depthgauge.series GROUP BY class"
+KEEP: Final = """
+UPDATE depthgauge.series s
+SET keep = w.keep,
+    columnstore_after = CASE WHEN s.class = ANY (%(rollups)s) THEN %(raw)s ELSE s.columnstore_after END
+FROM unnest(%(classes)s::text[], %(keeps)s::interval[]) AS w (class, keep)
+WHERE w.class = s.class
+"""
+RAW_HORIZON: Final = "SELECT min(keep), max(dropped_before) FROM depthgauge.series WHERE class = 'raw'"
+
+MAINTAIN: Final = "CALL depthgauge.maintain(%s)"
+MAINTAINED: Final = """
+SELECT step, extract(epoch FROM finished_at)::float8, seconds, done, extract(epoch FROM now() - finished_at)::float8
+FROM depthgauge.maintenance
+"""
+DIRTY: Final = "SELECT count(*) FROM (SELECT DISTINCT rollup, bucket FROM depthgauge.dirty_buckets) AS marked"
+COLUMNSTORE_DUE: Final = """
+SELECT count(*), coalesce(max(extract(epoch FROM now() - d.ended_at - s.columnstore_after)), 0)::float8
+FROM depthgauge.columnstore_due() d JOIN depthgauge.series s ON s.name = d.series_name
+"""
+CHUNKS_OF_HYPERTABLES: Final = """
+SELECT s.name, count(c.chunk_name), count(c.chunk_name) FILTER (WHERE c.is_compressed)
+FROM depthgauge.series s LEFT JOIN timescaledb_information.chunks c
+    ON c.hypertable_schema = 'depthgauge' AND c.hypertable_name = s.name
+GROUP BY s.name
+"""
+CHUNKS_OF_PARTITIONS: Final = """
+SELECT s.name, count(i.inhrelid), 0
+FROM depthgauge.series s LEFT JOIN pg_catalog.pg_inherits i ON i.inhparent = format('depthgauge.%I', s.name)::regclass
+GROUP BY s.name
+"""
+GAPS: Final = """
+WITH found AS (SELECT state, snapshots, dropped FROM depthgauge.find_gaps(now() - %s, %s))
+SELECT state, sum(snapshots - dropped)::bigint FROM found WHERE state <> 'dropped' GROUP BY state
+UNION ALL
+SELECT 'dropped', coalesce(sum(dropped), 0)::bigint FROM found
+"""
+
 ENSURE_PARTITIONS: Final = "SELECT depthgauge.ensure_partitions(%s::date[])"
 
 EXTENSION: Final = "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'"
@@ -176,4 +224,36 @@ VALUES (%s, %s, %s, 0, %s, now()) ON CONFLICT DO NOTHING
 RECORD_INSTALLATION: Final = """
 UPDATE depthgauge.installation
 SET edition = %s, timescaledb_version = %s, schema_version = %s, tool_version = %s, migrated_at = now()
+"""
+
+PARTITIONED_SERIES: Final = """
+SELECT s.name FROM depthgauge.series s JOIN pg_catalog.pg_class c ON c.oid = to_regclass(format('depthgauge.%I', s.name))
+WHERE c.relkind = 'p' ORDER BY s.name
+"""
+SET_ASIDE: Final = """
+SELECT name FROM depthgauge.series WHERE to_regclass(format('depthgauge.%%I', name || %s)) IS NOT NULL
+"""
+NEWEST_PARTITION: Final = """
+SELECT c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(%s) ORDER BY c.relname DESC LIMIT 1
+"""
+COMMENT: Final = "SELECT obj_description(to_regclass(%s), 'pg_class')"
+GRANTS: Final = """
+SELECT r.rolname, a.privilege_type
+FROM pg_catalog.pg_class c
+CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+WHERE c.oid = to_regclass(%s) AND a.grantee <> c.relowner AND a.privilege_type IN ('SELECT', 'INSERT')
+ORDER BY 1, 2
+"""
+RECORD_HYPERTABLES: Final = (
+    "UPDATE depthgauge.installation SET layout = 'hypertables', edition = %s, timescaledb_version = %s"
+)
+
+SERIES_AND_TIMES: Final = "SELECT name, time_column FROM depthgauge.series ORDER BY name <> 'snapshots', name"
+MAKE_ROOM: Final = "SELECT depthgauge.make_room(%s, %s::date[])"
+MARKS: Final = "SELECT DISTINCT rollup, bucket FROM depthgauge.dirty_buckets ORDER BY 1, 2"
+DROPPED: Final = "SELECT name, dropped_before FROM depthgauge.series WHERE dropped_before IS NOT NULL"
+SET_DROPPED: Final = """
+UPDATE depthgauge.series SET dropped_before = greatest(dropped_before, %s) WHERE name = %s
 """

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from depthgauge.secrets import Secret
 from depthgauge.settings import BusSettings, WebSettings
+from sink.retention import Retention
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,5 +21,9 @@ class SinkSettings:
     """Rows a transaction may have (a single snapshot may have more)."""
     batch_seconds: float = 1.0
     """Seconds to wait for more snapshots once one is at hand."""
-    retention_raw: timedelta = timedelta(days=30)
+    retention: Retention = field(default_factory=Retention)
+    maintain_every: timedelta = timedelta(minutes=1)
+    """Pause between two calls of ``depthgauge.maintain()``; zero leaves them to somebody else."""
+    gaps_open: timedelta = timedelta(hours=24)
+    """Age up to which a gap in the ledger may still be filled from an exporter's spool."""
     web: WebSettings = field(default_factory=lambda: WebSettings(listen=(":10140",)))

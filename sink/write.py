@@ -12,6 +12,7 @@ from depthgauge.secrets import Secret
 from sink import queries
 from sink.connect import Lifeline, configure, connect
 from sink.queries import Table
+from sink.retention import Horizon
 from sink.rows import LedgerRow, Rows
 from sink.schema import Connection, Installation, Layout, check_schema
 
@@ -19,6 +20,9 @@ AHEAD: Final = 2
 """Days after today that partitions are made for in advance, so that midnight finds them there."""
 FUTURE: Final = timedelta(hours=1)
 """Rows further ahead than this are not written."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where buckets are counted from."""
 
 _Slot = tuple[str, datetime]
 
@@ -41,8 +45,9 @@ class Outcome:
 class Writer:
     """One connection, opened when needed; not for several threads at once, but for :meth:`cut`."""
 
-    def __init__(self, dsn: Secret, *, deadline: float) -> None:
+    def __init__(self, dsn: Secret, horizon: Horizon, *, deadline: float) -> None:
         self._dsn = dsn
+        self._horizon = horizon
         self._deadline = deadline
         self._connection: Connection | None = None
         self._lifeline: Lifeline | None = None
@@ -66,6 +71,7 @@ class Writer:
             with self._lifeline.deadline(self._deadline):
                 configure(connection)
                 self.installation = check_schema(connection)
+                self._horizon.ask(connection)
         except BaseException:
             self.close()
             raise
@@ -127,6 +133,7 @@ def _write(connection: Connection, batch: Sequence[Rows]) -> Outcome:
     new.sort(key=lambda rows: rows.ledger[: queries.LEDGER.key])
     counts = {queries.LEDGER.name: len(new)}
     short: set[_Slot] = set()
+    marks: set[tuple[str, datetime]] = set()
     for table, offered in (
         (queries.WORKERS, [row for rows in new for row in rows.workers]),
         (queries.QUEUES, [row for rows in new for row in rows.queues]),
@@ -135,6 +142,10 @@ def _write(connection: Connection, batch: Sequence[Rows]) -> Outcome:
         stored = _insert(connection, table, offered)
         counts[table.name] = sum(count for _, _, count in stored)
         short |= _short(offered, stored)
+        marks |= buckets(table, (slot for _, slot, _ in stored))
+    if marks:
+        names, starts = zip(*sorted(marks), strict=True)
+        connection.execute(queries.MARK_BUCKETS, (list(names), list(starts)))
     events = _insert(connection, queries.EVENTS, [event for rows in new for event in rows.events])
     counts[queries.EVENTS.name] = sum(count for _, _, count in events)
     return Outcome(
@@ -144,6 +155,13 @@ def _write(connection: Connection, batch: Sequence[Rows]) -> Outcome:
         rows=counts,
         newest=max((rows.ledger.recorded_at for rows in new), default=None),
     )
+
+
+def buckets(table: Table, slots: Iterable[datetime]) -> set[tuple[str, datetime]]:
+    """Return the buckets of a table's rollup that rows at these times fall into: name and start."""
+    if table.rollup is None:
+        return set()
+    return {(table.rollup, slot - (slot - EPOCH) % table.bucket) for slot in slots}
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

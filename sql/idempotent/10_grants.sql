@@ -23,6 +23,11 @@ BEGIN
     ] LOOP
         EXECUTE format('GRANT INSERT ON depthgauge.%I TO %I', written, role_name);
     END LOOP;
+    EXECUTE format('GRANT EXECUTE ON PROCEDURE depthgauge.maintain(double precision) TO %I', role_name);
+    EXECUTE format(
+        'GRANT EXECUTE ON FUNCTION depthgauge.roll_up_some(bigint), depthgauge.drop_expired(text), depthgauge.compress_next(),'
+        ' depthgauge.note_step(text, timestamptz, bigint) TO %I', role_name
+    );
     IF to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION depthgauge.ensure_partitions(date[]) TO %I', role_name);
     END IF;
@@ -30,6 +35,6 @@ END
 $$;
 
 COMMENT ON FUNCTION depthgauge.grant_writer(name) IS
-    'Lets a role read and add rows, never change or delete them: the sink.';
+    'Lets a role read, add rows and have the upkeep done; never change or delete rows itself: the sink.';
 
 REVOKE ALL ON FUNCTION depthgauge.grant_reader(name), depthgauge.grant_writer(name) FROM PUBLIC;

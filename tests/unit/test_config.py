@@ -26,6 +26,7 @@ from exporter.settings import (
     SupervisorSettings,
 )
 from exporter.sources.supervisor_rpc import Endpoint
+from sink.retention import Retention
 from sink.settings import SinkSettings
 from tests.plugins.settings import MakeInputs
 
@@ -90,7 +91,9 @@ dsn = "host=db user=me"
 consumer = "one"
 batch_rows = 7
 batch_seconds = 0
-retention = { raw = "1d12h" }
+maintain_every = "0s"
+gaps_open = "3d"
+retention = { raw = "1d12h", processes = "1d", events = "2d", 5m = "3d", 1h = "4d" }
 
 [web]
 listen = ["127.0.0.1:1", "[::1]:2"]
@@ -156,7 +159,15 @@ def test_every_setting_arrives(make_inputs: MakeInputs, secrets: None) -> None:
         consumer="one",
         batch_rows=7,
         batch_seconds=0.0,
-        retention_raw=timedelta(hours=36),
+        retention=Retention(
+            raw=timedelta(hours=36),
+            processes=timedelta(days=1),
+            events=timedelta(days=2),
+            five_minutes=timedelta(days=3),
+            hours=timedelta(days=4),
+        ),
+        maintain_every=timedelta(0),
+        gaps_open=timedelta(days=3),
         web=web,
     )
     assert load(make_inputs(WHOLE), SINK).log == LogSettings(level="debug", format="json")

@@ -56,6 +56,9 @@ MISTAKES = {
     "path taken": ("[web]\ntelemetry_path='/-/ready'\n", 2, "web.telemetry_path", "choose another path"),
     "size": ("[bus]\nurl='redis://h'\nmax_bytes='64MB'\n", 3, "bus.max_bytes", "is no size; write bytes as a number"),
     "size too small": ("[bus]\nurl='redis://h'\nmax_bytes=1\n", 3, "bus.max_bytes", "bytes is allowed"),
+    "rollup shorter than its source": (
+        "[sink]\nretention = { raw = '60d', 5m = '50d' }\ndsn=''\n", 2, "sink.retention.5m", "is shorter than raw"
+    ),
     "duration wanted": ("[sink]\nretention.raw=30\n", 2, "sink.retention.raw", 'a duration such as "30d"'),
     "no duration": ("[sink]\nretention.raw='30x'\n", 2, "sink.retention.raw", "is no duration"),
     "duration bounds": ("[sink]\nretention.raw='1m'\n", 2, "sink.retention.raw", '"1h" to "100y"'),
