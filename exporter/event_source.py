@@ -31,7 +31,7 @@ class EventSource:
 
     ``state_dir`` is where listeners write; None where their events are not read, because nothing is published that
     could carry them on, or there is no such folder. :meth:`gather` belongs to the collecting thread, :meth:`settled` to
-    the publishing one.
+    whoever publishes.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class EventSource:
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
+        self._keeping = threading.Lock()
+        """Held while a place is written, which the collecting thread must not wait for."""
         self._carried: deque[tuple[int, Mapping[str, Position]]] = deque(maxlen=MAX_UNSETTLED)
         self._kept: Mapping[str, Position] = {}
         self.told: Counter[str] = Counter({POLL: 0, **({LISTENER: 0} if self._logs else {})})
@@ -101,15 +103,16 @@ class EventSource:
 
     def settled(self, seq: int) -> None:
         """Take note that all snapshots up to this one are safe, or counted as dropped."""
-        due: Mapping[str, Position] = {}
-        with self._lock:
-            while self._carried and self._carried[0][0] <= seq:
-                due = self._carried.popleft()[1]
-        for name, position in due.items():
-            if self._kept.get(name) != position:
-                self._logs[name].keep(position)
-        if due:
-            self._kept = due
+        with self._keeping:
+            due: Mapping[str, Position] = {}
+            with self._lock:
+                while self._carried and self._carried[0][0] <= seq:
+                    due = self._carried.popleft()[1]
+            for name, position in due.items():
+                if self._kept.get(name) != position:
+                    self._logs[name].keep(position)
+            if due:
+                self._kept = due
 
     def _read(self, seq: int) -> Mapping[str, Reading]:
         now = self._clock()

@@ -6,6 +6,7 @@ Families are given out in this order. A family without samples is left out altog
 from typing import Final
 
 from depthgauge.exposition import Metric
+from exporter import spool_metrics
 from exporter.event_families import EVENT_FAMILIES
 
 _PROCESS: Final = ("supervisor", "group", "process")
@@ -299,7 +300,7 @@ BUS_PUBLISHED: Final = Metric(
 BUS_WAITING: Final = Metric(
     name="depthgauge_bus_waiting_snapshots",
     type="gauge",
-    help="Snapshots in memory that the bus has not taken yet.",
+    help="Snapshots in memory that neither the stream nor the spool has yet.",
 )
 BUS_CACHE_ERRORS: Final = Metric(
     name="depthgauge_bus_cache_errors_total",
@@ -324,9 +325,11 @@ OWN: Final[tuple[Metric, ...]] = (
     BUS_PUBLISHED,
     BUS_WAITING,
     BUS_CACHE_ERRORS,
+    *spool_metrics.TABLE,
     LEASE_HELD,
     *EVENT_FAMILIES,
     HTTP_EVICTED,
     HTTP_FAILURES,
 )
-"""Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section."""
+"""Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section, those of
+the spool only with a state_dir beside it."""

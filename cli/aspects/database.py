@@ -8,8 +8,8 @@ import psycopg
 from cli.aspects.finding import Finding, Subject
 from depthgauge.errors import DepthgaugeError, SchemaError
 from depthgauge.secrets import Secret, masked
-from sink.connect import Lifeline, connect
 from sink import queries
+from sink.connect import Lifeline, connect
 from sink.schema import Connection, check_schema, server
 
 DEADLINE: Final = 15.0

@@ -57,6 +57,7 @@ listen = ["127.0.0.1:0"]
         "ok listener",
         "ok redis",
         "ok state_dir",
+        "ok spool",
         "ok web",
         "ok bus",
     ], as_text(findings, 100)
@@ -89,7 +90,7 @@ listen = ["192.0.2.1:9"]
     findings, _ = look(make_inputs(text))
     assert brief(findings) == [
         *("ok config", "ok install", "error supervisor", "ok listener", "error redis", "ok redis", "warning redis"),
-        *("warning state_dir", "error web", "error database", "error web", "error bus"),
+        *("warning state_dir", "warning spool", "error web", "error database", "error web", "error bus"),
     ], as_text(findings, 100)
     assert "hunter2" not in as_text(findings, 100)
     assert all(finding.hint for finding in findings if finding.status is Status.ERROR)
