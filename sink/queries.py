@@ -103,7 +103,28 @@ SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
     key=5,
 )
 
-TABLES: Final = (LEDGER, WORKERS, QUEUES, PROCESSES)
+EVENTS: Final = Table(
+    "process_events",
+    """
+WITH added AS (
+    INSERT INTO depthgauge.process_events (
+        host, supervisor, process_group, process, occurred_at, event_no, from_state, to_state, exit_status,
+        expected, source, detail
+    )
+    SELECT * FROM unnest(
+        %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[],
+        %b::bigint[], %b::boolean[], %b::text[], %b::text[]
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING host
+)
+SELECT host, NULL::timestamptz, count(*) FROM added GROUP BY host
+""",
+    key=6,
+)
+"""An event that is there already came with an earlier snapshot whose exporter was killed: no collision."""
+
+TABLES: Final = (LEDGER, WORKERS, QUEUES, PROCESSES, EVENTS)
 
 SLOT_MATES: Final = """
 SELECT host, recorded_at, count(*)

@@ -112,7 +112,9 @@ class Writer:
     def _ensure_partitions(self, connection: Connection, batch: Sequence[Rows]) -> None:
         if self.installation is None or self.installation.layout is not Layout.PARTITIONS:
             return
-        needed = {rows.ledger.recorded_at.date() for rows in batch} - self._days
+        needed = {rows.ledger.recorded_at.date() for rows in batch}
+        needed |= {event.occurred_at.date() for rows in batch for event in rows.events}
+        needed -= self._days
         if needed:
             ahead = max(rows.ledger.recorded_at.date() for rows in batch)
             today = min(ahead, datetime.now(UTC).date())
@@ -144,6 +146,8 @@ def _write(connection: Connection, batch: Sequence[Rows]) -> Outcome:
     if marks:
         names, starts = zip(*sorted(marks), strict=True)
         connection.execute(queries.MARK_BUCKETS, (list(names), list(starts)))
+    events = _insert(connection, queries.EVENTS, [event for rows in new for event in rows.events])
+    counts[queries.EVENTS.name] = sum(count for _, _, count in events)
     return Outcome(
         committed=len(new),
         duplicate=len(batch) - len(new),
