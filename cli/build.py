@@ -166,12 +166,17 @@ class Builder:
         dsn, bus, web = self.dsn(), self.bus(), self.web(Role.SINK)
         if Role.SINK not in self.roles or dsn is None or bus is None:
             return None
+        if self.get(node, "claim_after") <= self.get(node, "batch_seconds"):
+            self.complain(
+                node, "claim_after", "has to be longer than batch_seconds: other sinks would take what this one gathers"
+            )
         return SinkSettings(
             dsn=dsn,
             bus=bus,
             consumer=self.get(node, "consumer") or self._consumer(web),
             batch_rows=self.get(node, "batch_rows"),
             batch_seconds=self.get(node, "batch_seconds"),
+            claim_after=self.get(node, "claim_after"),
             retention_raw=self.get(self.child(node, "retention"), "raw"),
             web=web,
         )

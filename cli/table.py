@@ -260,6 +260,12 @@ SINK: Final = Section(
             help="Seconds to wait for more snapshots before a batch is written.",
             default=1.0,
         ),
+        Key(
+            name="claim_after",
+            kind=kinds.seconds(5, 86_400),
+            help="Seconds after which snapshots that another sink has read and not written are taken over from it: longer than a batch takes.",
+            default=60.0,
+        ),
     ),
     children=(
         Section(

@@ -20,5 +20,7 @@ class SinkSettings:
     """Rows a transaction may have (a single snapshot may have more)."""
     batch_seconds: float = 1.0
     """Seconds to wait for more snapshots once one is at hand."""
+    claim_after: float = 60.0
+    """Seconds after which what another sink has read and not acknowledged is taken over: longer than a batch may take."""
     retention_raw: timedelta = timedelta(days=30)
     web: WebSettings = field(default_factory=lambda: WebSettings(listen=(":10140",)))

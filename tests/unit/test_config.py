@@ -90,6 +90,7 @@ dsn = "host=db user=me"
 consumer = "one"
 batch_rows = 7
 batch_seconds = 0
+claim_after = 90
 retention = { raw = "1d12h" }
 
 [web]
@@ -156,6 +157,7 @@ def test_every_setting_arrives(make_inputs: MakeInputs, secrets: None) -> None:
         consumer="one",
         batch_rows=7,
         batch_seconds=0.0,
+        claim_after=90.0,
         retention_raw=timedelta(hours=36),
         web=web,
     )

@@ -56,6 +56,12 @@ MISTAKES = {
     "path taken": ("[web]\ntelemetry_path='/-/ready'\n", 2, "web.telemetry_path", "choose another path"),
     "size": ("[bus]\nurl='redis://h'\nmax_bytes='64MB'\n", 3, "bus.max_bytes", "is no size; write bytes as a number"),
     "size too small": ("[bus]\nurl='redis://h'\nmax_bytes=1\n", 3, "bus.max_bytes", "bytes is allowed"),
+    "claim too soon": (
+        "[bus]\nurl='redis://h'\n[sink]\ndsn='dbname=x'\nbatch_seconds=20\nclaim_after='20s'\n",
+        6,
+        "sink.claim_after",
+        "longer than batch_seconds",
+    ),
     "duration wanted": ("[sink]\nretention.raw=30\n", 2, "sink.retention.raw", 'a duration such as "30d"'),
     "no duration": ("[sink]\nretention.raw='30x'\n", 2, "sink.retention.raw", "is no duration"),
     "duration bounds": ("[sink]\nretention.raw='1m'\n", 2, "sink.retention.raw", '"1h" to "100y"'),
