@@ -163,13 +163,13 @@ class Builder:
     def sink(self) -> SinkSettings | None:
         """Return the sink's settings, None for another role."""
         node = self.one("sink")
-        dsn, bus, web = self.dsn(), self.bus(), self.web(Role.SINK)
-        if Role.SINK not in self.roles or dsn is None or bus is None:
-            return None
         if self.get(node, "claim_after") <= self.get(node, "batch_seconds"):
             self.complain(
                 node, "claim_after", "has to be longer than batch_seconds: other sinks would take what this one gathers"
             )
+        dsn, bus, web = self.dsn(), self.bus(), self.web(Role.SINK)
+        if Role.SINK not in self.roles or dsn is None or bus is None:
+            return None
         return SinkSettings(
             dsn=dsn,
             bus=bus,
