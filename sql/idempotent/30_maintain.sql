@@ -31,8 +31,8 @@ BEGIN
     WHERE EXISTS (SELECT FROM depthgauge.dirty_buckets d WHERE d.rollup = r.name)
     ORDER BY r.width, r.name LIMIT 1;
     IF NOT FOUND THEN
-        -- Marks that name no rollup would stay for ever.
-        DELETE FROM depthgauge.dirty_buckets;
+        -- Marks that name no rollup would stay for ever. Not simply all: some may have come since the look above.
+        DELETE FROM depthgauge.dirty_buckets d WHERE NOT EXISTS (SELECT FROM depthgauge.rollups r WHERE r.name = d.rollup);
         RETURN 0;
     END IF;
 

@@ -133,8 +133,12 @@ def test_the_budget_leaves_the_rest_to_the_next_call(database: str) -> None:
         connection.execute("CALL depthgauge.maintain(0)")
         assert connection.execute("SELECT count(*) FROM depthgauge.maintenance").fetchall() == [(0,)]
         assert connection.execute("SELECT count(*) FROM depthgauge.queue_metrics_5m").fetchall() == [(1,)]
+        connection.execute(
+            "INSERT INTO depthgauge.dirty_buckets (rollup, bucket) VALUES ('of an older version', %s)", (moment,)
+        )
         connection.execute("CALL depthgauge.maintain()")
         assert connection.execute("SELECT count(*) FROM depthgauge.queue_metrics_1h").fetchall() == [(1,)]
+        assert connection.execute("SELECT count(*) FROM depthgauge.dirty_buckets").fetchall() == [(0,)]
 
 
 def seen(sink: RunningSink, name: str, **labels: str) -> float | None:
