@@ -84,7 +84,9 @@ def make(number: int, queues: int, processes: int) -> Snapshot:
             )
             for index in range(processes)
         ),
-        workers=tuple(QueueWorkers(redis="default", system="rq", queue=name, processes=1) for name in names[:processes]),
+        workers=tuple(
+            QueueWorkers(redis="default", system="rq", queue=name, processes=1) for name in names[:processes]
+        ),
         worker_processes=(WorkerProcesses(redis="default", system="rq", processes=processes),),
     )
     return Snapshot(
@@ -127,7 +129,7 @@ def copy(dsn: str, rows: Sequence[Rows], size: int) -> float:
     """Return the rows a second of a bare COPY."""
     batches = []
     for batch in batches_of(rows, size):
-        tables = {
+        tables: dict[str, list[Any]] = {
             "snapshots": [each.ledger for each in batch],
             "worker_snapshots": [row for each in batch for row in each.workers],
             "queue_metrics": [row for each in batch for row in each.queues],
@@ -142,7 +144,7 @@ def copy(dsn: str, rows: Sequence[Rows], size: int) -> float:
         started = time.perf_counter()
         for tables_of_batch in batches:
             for name, data in tables_of_batch:
-                with connection.cursor().copy(f"COPY depthgauge.{name} FROM STDIN") as into:  # type: ignore[arg-type]  # our own names
+                with connection.cursor().copy(f"COPY depthgauge.{name} FROM STDIN") as into:
                     into.write(data)
             connection.commit()
         return sum(each.total for each in rows) / (time.perf_counter() - started)
