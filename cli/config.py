@@ -75,6 +75,7 @@ def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
         exporter=build.exporter(),
         sink=build.sink(),
         dsn=build.dsn(),
+        bus=build.bus(),
     )
     if problems.found:
         raise ConfigError(problems.sorted())

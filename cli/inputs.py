@@ -8,7 +8,7 @@ from cli.discover import Places
 from cli.reading import Node
 from cli.schema import DEFAULT_FILE, Role
 from depthgauge.secrets import Secret
-from depthgauge.settings import WebSettings
+from depthgauge.settings import BusSettings, WebSettings
 from exporter.settings import ExporterSettings
 from sink.settings import SinkSettings
 
@@ -53,3 +53,5 @@ class Configuration:
     sink: SinkSettings | None = None
     dsn: Secret | None = None
     """The database, for whoever asked for it."""
+    bus: BusSettings | None = None
+    """The bus, where there is one."""
