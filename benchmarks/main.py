@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks import sink
 from benchmarks.stage import Stage, get, timed, until
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import Snapshot
@@ -197,6 +198,7 @@ def main() -> None:
         snapshot = cycle(stage, told.times)
         render(snapshot)
         scrape(stage, told.times)
+    sink.main()
 
 
 if __name__ == "__main__":

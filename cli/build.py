@@ -43,7 +43,7 @@ class Builder:
         for tables in self.tables.values():
             for node in tables:
                 self._check_node(node)
-        if Role.SINK in self.roles and not self.tables.get("bus"):
+        if self.roles & {Role.SINK, Role.QUARANTINE} and not self.tables.get("bus"):
             self._check_node(self.one("bus"))
         if self.roles & {Role.SINK, Role.MIGRATE} and not self.tables.get("sink"):
             self._check_node(self.one("sink"))

@@ -77,6 +77,7 @@ def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
         sink=build.sink(retention),
         dsn=build.dsn(),
         retention=retention,
+        bus=build.bus(),
     )
     if problems.found:
         raise ConfigError(problems.sorted())

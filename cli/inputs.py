@@ -8,7 +8,7 @@ from cli.discover import Places
 from cli.reading import Node
 from cli.schema import DEFAULT_FILE, Role
 from depthgauge.secrets import Secret
-from depthgauge.settings import WebSettings
+from depthgauge.settings import BusSettings, WebSettings
 from exporter.settings import ExporterSettings
 from sink.retention import Retention
 from sink.settings import SinkSettings
@@ -56,3 +56,5 @@ class Configuration:
     """The database, for whoever asked for it."""
     retention: Retention = field(default_factory=Retention)
     """How long it keeps what."""
+    bus: BusSettings | None = None
+    """The bus, where there is one."""

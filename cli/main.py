@@ -16,6 +16,7 @@ from cli.commands.demo import demo
 from cli.commands.healthcheck import healthcheck
 from cli.commands.listen import listen
 from cli.commands.migrate import migrate
+from cli.commands.quarantine import quarantine
 from cli.commands.snapshot import snapshot
 from depthgauge import __version__
 from depthgauge.errors import ConfigError, DepthgaugeError, SchemaError
@@ -77,7 +78,7 @@ def main() -> None:
     """
 
 
-for _command in (exporter, sink, migrate, snapshot, check, demo, listen, healthcheck):
+for _command in (exporter, sink, migrate, snapshot, check, quarantine, demo, listen, healthcheck):
     main.add_command(_command)
 
 if __name__ == "__main__":

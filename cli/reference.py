@@ -78,6 +78,8 @@ def commands() -> str:
     lines = ["# Commands", "", _MADE, "", *_help(depthgauge, "depthgauge"), ""]
     for name, command in depthgauge.commands.items():
         lines += [f"## `depthgauge {name}`", "", *_help(command, f"depthgauge {name}"), ""]
+        for part, under in command.commands.items() if isinstance(command, click.Group) else ():
+            lines += [f"### `depthgauge {name} {part}`", "", *_help(under, f"depthgauge {name} {part}"), ""]
     lines += [
         "## Exit status",
         "",

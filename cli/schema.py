@@ -22,6 +22,8 @@ class Role(Enum):
     SINK = "sink"
     MIGRATE = "migrate"
     """Needs nothing but the database."""
+    QUARANTINE = "quarantine"
+    """Needs nothing but the bus."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

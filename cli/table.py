@@ -119,7 +119,7 @@ SUPERVISOR: Final = Section(
 BUS: Final = Section(
     name="bus",
     help="The Redis that carries snapshots from exporters to sinks. An exporter without it never writes to any Redis; a sink needs it.",
-    roles=frozenset({Role.EXPORTER, Role.SINK}),
+    roles=frozenset({Role.EXPORTER, Role.SINK, Role.QUARANTINE}),
     keys=(
         *redis_login("BUS", None),
         Key(

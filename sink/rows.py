@@ -3,13 +3,15 @@
 Only parts observed in the snapshot's slot make rows. ``None`` becomes NULL: unknown is never written as 0.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from depthgauge.snapshot import Process, ProcessEvent, ProcessState, Queue, ServedQueue, Snapshot, Supervisor
+from depthgauge.snapshot import Process, ProcessEvent, ProcessState, Queue, Snapshot, Supervisor
 
 _PASSING: Final = frozenset({ProcessState.STARTING, ProcessState.BACKOFF, ProcessState.STOPPING})
+_Key: TypeAlias = tuple[str, str, str]
+"""A queue in the fleet: redis, system, queue."""
 _SLOW: Final = 0.2
 """A supervisord that takes a larger share of the interval than this to answer is read every second slot only."""
 _OLDEST_EVENT: Final = timedelta(days=30)
@@ -140,45 +142,45 @@ def rows_of(snapshot: Snapshot) -> Rows:
 
 def _worker_rows(snapshot: Snapshot, slot: datetime) -> Iterable[WorkerRow]:
     workers = _workers(snapshot)
-    backlogs: dict[ServedQueue, Queue] = {}
+    backlogs: dict[_Key, Queue] = {}
     for part in snapshot.queues:
         if snapshot.is_fresh(part):
             for queue in part.queues:
-                backlogs.setdefault(ServedQueue(redis=part.redis, system=queue.system, queue=queue.name), queue)
+                backlogs.setdefault((part.redis, queue.system, queue.name), queue)
     observed = {key for key, processes in workers.items() if processes is not None}
     unread = Queue(system="", name="")
-    for key in sorted(backlogs.keys() | observed, key=lambda key: (key.redis, key.system, key.queue)):
+    for key in sorted(backlogs.keys() | observed):
         queue = backlogs.get(key, unread)
+        live, kept = queue.live, queue.kept
+        # By position, in the order of the fields: this is where a sink that catches up spends its time.
         yield WorkerRow(
-            host=snapshot.host,
-            redis=key.redis,
-            system=key.system,
-            queue=key.queue,
-            recorded_at=slot,
-            workers=workers.get(key),
-            registry_workers=queue.registry_workers,
-            busy_workers=queue.registry_workers_busy,
-            pending=queue.live.waiting,
-            processing=queue.live.active,
-            delayed=queue.live.delayed,
-            retry=queue.live.retry,
-            blocked=queue.live.blocked,
-            failed=queue.kept.failed,
-            dead=queue.kept.dead,
-            completed=queue.completed_total,
-            oldest_job_age=_age(slot, queue.head_eligible_at),
-            avg_processing_time=_float(queue.processing_seconds),
-            throughput=None,
+            snapshot.host,
+            *key,
+            slot,
+            workers.get(key),
+            queue.registry_workers,
+            queue.registry_workers_busy,
+            live.waiting,
+            live.active,
+            live.delayed,
+            live.retry,
+            live.blocked,
+            kept.failed,
+            kept.dead,
+            queue.completed_total,
+            _age(slot, queue.head_eligible_at),
+            _float(queue.processing_seconds),
+            None,
         )
 
 
-def _workers(snapshot: Snapshot) -> dict[ServedQueue, int | None]:
+def _workers(snapshot: Snapshot) -> dict[_Key, int | None]:
     """Worker processes by queue, over all supervisors; None where one that was not read in this slot has a part in it."""
-    workers: dict[ServedQueue, int | None] = {}
+    workers: dict[_Key, int | None] = {}
     for supervisor in snapshot.supervisors:
         fresh = snapshot.is_fresh(supervisor)
         for served in supervisor.workers:
-            key = ServedQueue(redis=served.redis, system=served.system, queue=served.queue)
+            key = (served.redis, served.system, served.queue)
             before = workers.get(key, 0)
             workers[key] = before + served.processes if fresh and before is not None else None
     return workers
@@ -186,7 +188,9 @@ def _workers(snapshot: Snapshot) -> dict[ServedQueue, int | None]:
 
 def _queue_row(snapshot: Snapshot, slot: datetime) -> QueueRow:
     complete = bool(snapshot.queues) and all(map(snapshot.is_fresh, snapshot.queues))
-    queues = [queue for part in snapshot.queues for queue in part.queues] if complete else None
+    queues = sorted((queue for part in snapshot.queues for queue in part.queues), key=_name) if complete else None
+    pending = None if queues is None else [(queue.name, queue.live.waiting) for queue in queues]
+    failed = None if queues is None else [(queue.name, _failed(queue)) for queue in queues]
     manned = bool(snapshot.supervisors) and all(map(snapshot.is_fresh, snapshot.supervisors))
     processes = [each.processes for supervisor in snapshot.supervisors for each in supervisor.worker_processes]
     return QueueRow(
@@ -194,18 +198,18 @@ def _queue_row(snapshot: Snapshot, slot: datetime) -> QueueRow:
         recorded_at=slot,
         active_workers=sum(processes) if manned and processes else None,
         workers_by_queue=_workers_by_queue(snapshot) if manned else None,
-        pending_jobs=_total(queues, _pending),
-        processing_jobs=_total(queues, lambda queue: queue.live.active),
-        delayed_jobs=_total(queues, _delayed),
-        failed_jobs=_total(queues, _failed),
-        completed_jobs=_total(queues, lambda queue: queue.completed_total) if queues else None,
-        pending_by_queue=_by_queue(queues, _pending),
-        failed_by_queue=_by_queue(queues, _failed),
+        pending_jobs=_total(pending),
+        processing_jobs=_total(None if queues is None else [(queue.name, queue.live.active) for queue in queues]),
+        delayed_jobs=_total(None if queues is None else [(queue.name, _delayed(queue)) for queue in queues]),
+        failed_jobs=_total(failed),
+        completed_jobs=_sum(queue.completed_total for queue in queues) if queues else None,
+        pending_by_queue=None if pending is None else _gathered(pending),
+        failed_by_queue=None if failed is None else _gathered(failed),
     )
 
 
-def _pending(queue: Queue) -> int | None:
-    return queue.live.waiting
+def _name(queue: Queue) -> str:
+    return queue.name
 
 
 def _delayed(queue: Queue) -> int | None:
@@ -217,16 +221,8 @@ def _failed(queue: Queue) -> int | None:
 
 
 def _workers_by_queue(snapshot: Snapshot) -> Mapping[str, int] | None:
-    served = [
-        (key.queue, processes) for key, processes in sorted(_workers(snapshot).items(), key=lambda item: item[0].queue)
-    ]
-    return _gathered(served) or None
-
-
-def _by_queue(queues: list[Queue] | None, number: Callable[[Queue], int | None]) -> Mapping[str, int] | None:
-    if queues is None:
-        return None
-    return _gathered((queue.name, number(queue)) for queue in sorted(queues, key=lambda queue: queue.name))
+    served = [(queue, processes) for (_, _, queue), processes in _workers(snapshot).items()]
+    return _gathered(sorted(served, key=lambda each: each[0])) or None
 
 
 def _gathered(numbers: Iterable[tuple[str, int | None]]) -> dict[str, int]:
@@ -237,16 +233,19 @@ def _gathered(numbers: Iterable[tuple[str, int | None]]) -> dict[str, int]:
     return gathered
 
 
-def _total(queues: list[Queue] | None, number: Callable[[Queue], int | None]) -> int | None:
+def _total(numbers: Sequence[tuple[str, int | None]] | None) -> int | None:
     """Sum over the queues that have the number; 0 without any queue, None when no queue has it."""
-    if queues is None:
+    if numbers is None:
         return None
-    return _sum(map(number, queues)) if queues else 0
+    return _sum(number for _, number in numbers) if numbers else 0
 
 
 def _sum(numbers: Iterable[int | None]) -> int | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if known else None
+    total: int | None = None
+    for number in numbers:
+        if number is not None:
+            total = number if total is None else total + number
+    return total
 
 
 def _process_rows(snapshot: Snapshot, slot: datetime) -> Iterable[ProcessRow]:

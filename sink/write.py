@@ -102,12 +102,19 @@ class Writer:
         try:
             with self._lifeline.deadline(self._deadline):
                 self._ensure_partitions(connection, batch)
-                with transaction(connection):
-                    self._check_again(connection)
-                    return _write(connection, batch)
+                try:
+                    return self._transact(connection, batch, careful=False)
+                except psycopg.errors.UniqueViolation:
+                    # Rows without the one in queue_metrics that every snapshot has: somebody has deleted that.
+                    return self._transact(connection, batch, careful=True)
         except _UNPREPARED:
             self._prepare_no_more()
             raise
+
+    def _transact(self, connection: Connection, batch: Sequence[Rows], *, careful: bool) -> Outcome:
+        with transaction(connection):
+            self._check_again(connection)
+            return _write(connection, batch, careful=careful)
 
     def _prepare_no_more(self) -> None:
         if self._prepares:
@@ -156,7 +163,7 @@ class Writer:
             self._days |= needed
 
 
-def _write(connection: Connection, batch: Sequence[Rows]) -> Outcome:
+def _write(connection: Connection, batch: Sequence[Rows], *, careful: bool) -> Outcome:
     by_key: dict[tuple[Any, ...], Rows] = {}
     # In this order two sinks that write the same slots meet them in the same order, and cannot deadlock.
     for rows in sorted(batch, key=_order):
@@ -168,11 +175,14 @@ def _write(connection: Connection, batch: Sequence[Rows]) -> Outcome:
     counts[queries.QUEUES.name], slots = _insert(
         connection, queries.QUEUES, [row for rows in new for row in rows.queues]
     )
+    # Every snapshot has one row there. Where all of them were new, so is everything else of these hosts and slots.
+    fast = not careful and len(slots) == len(new)
     for table, offered in (
         (queries.WORKERS, [row for rows in new for row in rows.workers]),
         (queries.PROCESSES, [row for rows in new for row in rows.processes]),
     ):
-        counts[table.name], _ = _insert(connection, table, offered)
+        counts[table.name], _ = _insert(connection, table, offered, fast=fast)
+    # An event may have come with an earlier snapshot already, whose exporter was killed: never the fast way.
     counts[queries.EVENTS.name], _ = _insert(
         connection, queries.EVENTS, sorted((event for rows in new for event in rows.events), key=_event_order)
     )
@@ -207,13 +217,15 @@ def _order(rows: Rows) -> tuple[Any, ...]:
     return ledger.host, ledger.recorded_at, ledger.run_id, ledger.seq
 
 
-def _insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> tuple[int, list[tuple[Any, ...]]]:
+def _insert(
+    connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]], *, fast: bool = False
+) -> tuple[int, list[tuple[Any, ...]]]:
     """Insert rows; return how many were new, and what the statement returns of those."""
     if not rows:
         return 0, []
     columns = zip(*rows, strict=True)
     packed = [arrays.pack(kind, column) for kind, column in zip(table.types, columns, strict=True)]
-    cursor = connection.execute(table.insert, packed)
+    cursor = connection.execute(table.insert_new if fast else table.insert, packed)
     return cursor.rowcount, cursor.fetchall() if cursor.description else []
 
 

@@ -74,6 +74,21 @@ def find_timescaledb() -> str | None:
     return trixie.versions if trixie else None
 
 
+def find_tmpfs() -> str | None:
+    """Return a word where a small disk may be mounted: in a mount namespace that is gone at once."""
+    mounts = ("unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt")
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return None
+    done = subprocess.run(mounts, capture_output=True, timeout=PROBE_TIMEOUT, check=False)
+    return "may be mounted" if done.returncode == 0 else None
+
+
+def find_pgbouncer() -> str | None:
+    """Return the pooler's version; Debian puts it where only root's PATH looks."""
+    path = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    return version_of(path, "--version") if path else None
+
+
 def find_community() -> str | None:
     """Return the version of TimescaleDB's Community edition from npm, where node is there to run it."""
     package = NPM / "node_modules" / "@unni-craftsman" / "pglite" / "package.json"
@@ -98,7 +113,9 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
                 how="run the tests in a checkout, not beside an installed wheel",
             ),
             Part(name="root", find=lambda: "uid 0" if os.geteuid() == 0 else None, how="run the tests as root"),
+            Part(name="tmpfs", find=find_tmpfs, how="run the tests as root where mount is allowed"),
             Part(name="redis-server", find=lambda: version_of("redis-server", "--version"), how=apt("redis-server")),
+            Part(name="pgbouncer", find=find_pgbouncer, how=apt("pgbouncer")),
             Part(name="prometheus", find=lambda: version_of("prometheus", "--version"), how=apt("prometheus")),
             Part(name="promtool", find=lambda: version_of("promtool", "--version"), how=apt("prometheus")),
             Part(
