@@ -17,4 +17,6 @@ pytest_plugins = [
     "tests.plugins.sinks",
     "tests.plugins.golden",
     "tests.plugins.prometheus",
+    "tests.plugins.reliability",
+    "tests.plugins.stage",
 ]
