@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import psutil
@@ -16,6 +17,7 @@ from depthgauge import stream
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
 from tests.plugins.daemons import Daemon, MakeDaemon
+from tests.plugins.hurried import PROGRAM, hurry
 from tests.plugins.ledger import Account, account
 from tests.plugins.postgres import PostgresServer
 from tests.plugins.proxy import MakeProxy, Proxy
@@ -32,6 +34,9 @@ EDITIONS: Final = (
     pytest.param("apache", marks=pytest.mark.needs("timescaledb", "root")),
 )
 """Parametrise with these to run on plain PostgreSQL and on TimescaleDB's Apache edition."""
+
+INTERVAL: Final = 0.5
+"""Seconds between the snapshots of exporters in these tests."""
 
 CLAIM_AFTER: Final = 5
 """Seconds after which sinks take over what another one left: the least that the configuration allows."""
@@ -93,11 +98,14 @@ class Stage:
     server: Server
     dsn: str
     bus: RedisServer
+    jobs: RedisServer
+    """What exporters watch: a Redis with one queue."""
     matrix: Matrix
     make_daemon: MakeDaemon
     make_proxy: MakeProxy
     taken: Taken = field(default_factory=Taken)
     sinks: list[Daemon] = field(default_factory=list)
+    exporters: list[Daemon] = field(default_factory=list)
 
     def database_proxy(self) -> tuple[Proxy, str]:
         """Return a proxy before the database, and the DSN that goes through it."""
@@ -133,6 +141,47 @@ class Stage:
         self.sinks.append(daemon)
         return daemon
 
+    def exporter(
+        self,
+        url: str,
+        *,
+        host: str = "web-1",
+        interval: float = INTERVAL,
+        state_dir: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        **bus: Any,
+    ) -> Daemon:
+        """Start an exporter, a real process, that reads ``jobs`` and publishes to this URL; ``bus`` are more settings of it."""
+        told = {"host": host, "interval": 1, **({"state_dir": str(state_dir)} if state_dir else {})}
+        config = (
+            f"[exporter]\n{_toml(told)}"
+            f'[[redis]]\nname = "jobs"\nurl = "{self.jobs.url}"\nsystems = ["rq"]\nqueues = ["rq:high"]\n'
+            f"[bus]\n{_toml({'url': url, **bus})}"
+        )
+        daemon = self.make_daemon(
+            "exporter", config, environ={**hurry(interval=interval), **(environ or {})}, program=PROGRAM
+        )
+        self.exporters.append(daemon)
+        return daemon
+
+    def depth(self, length: int) -> None:
+        """Make the queue that exporters watch this long."""
+        with self.jobs.client() as client:
+            pipe = client.pipeline(transaction=True)
+            pipe.delete("rq:queue:high")
+            if length:
+                pipe.rpush("rq:queue:high", *(f"job-{number}" for number in range(length)))
+            pipe.sadd("rq:queues", "rq:queue:high")
+            pipe.execute()
+
+    def settle(self, *, timeout: float = 60.0) -> None:
+        """End the exporters as a service manager does, and let the sinks finish."""
+        for exporter in self.exporters:
+            if exporter.process.poll() is None:
+                assert exporter.stop() == 0, exporter.text
+        self.drained(timeout)
+        self.taken.fill()
+
     def publish(
         self, count: int, *, first: int = 1, host: str = "web-1", run_id: str = "r1", base: datetime | None = None
     ) -> None:
@@ -159,8 +208,9 @@ class Stage:
 
     def sums(self, family: str, **labels: str) -> float:
         """Return a metric's sum over the sinks that live."""
-        values = (sink.value(family, **labels) for sink in self.sinks if sink.process.poll() is None)
-        return sum(value or 0.0 for value in values)
+        wanted = frozenset(labels.items())
+        alive = (sink for sink in self.sinks if sink.process.poll() is None)
+        return sum(value for sink in alive for have, value in sink.samples(family).items() if wanted <= have)
 
     def account(self, *, gaps: bool = False, elsewhere: Mapping[Run, Mapping[str, int]] | None = None) -> Account:
         """Hold what was taken against what is there, see tests/plugins/ledger.py; fail unless it is clean."""
@@ -211,12 +261,21 @@ def fault_servers(pytestconfig: pytest.Config) -> Iterator[MakeServer]:
         server.remove()
 
 
+@pytest.fixture(scope="session")
+def jobs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Give the Redis that the exporters of the fault tests watch."""
+    server = RedisServer(tmp_path_factory.mktemp("jobs"))
+    yield server.start()
+    server.stop()
+
+
 MakeStage: TypeAlias = Callable[..., Stage]
 
 
 @pytest.fixture
 def make_stage(
     fault_servers: MakeServer,
+    jobs_server: RedisServer,
     make_redis: Callable[..., RedisServer],
     make_daemon: MakeDaemon,
     make_proxy: MakeProxy,
@@ -232,17 +291,18 @@ def make_stage(
                 matrix.servers.setdefault("Redis", str(client.info("server")["redis_version"]))  # type: ignore[index]  # it is no coroutine
             matrix.servers.setdefault(edition, server.version)
             dsn = stack.enter_context(migrated(server))
-            stack.callback(_end_daemons, stage := Stage(edition, server, dsn, bus, matrix, make_daemon, make_proxy))
+            stage = Stage(edition, server, dsn, bus, jobs_server, matrix, make_daemon, make_proxy)
+            stack.callback(_end_daemons, stage)
             return stage
 
         yield make
 
 
 def _end_daemons(stage: Stage) -> None:
-    """End sinks before their database goes."""
-    for sink in stage.sinks:
-        if sink.process.poll() is None:
-            sink.kill()
+    """End daemons before their database goes."""
+    for daemon in (*stage.exporters, *stage.sinks):
+        if daemon.process.poll() is None:
+            daemon.kill()
 
 
 def execute(dsn: str, *statements: str) -> None:
