@@ -90,7 +90,7 @@ class Server:
         return [psutil.Process(pid) for (pid,) in select(self.dsn, query)]
 
 
-@dataclass
+@dataclass(eq=False)
 class Stage:
     """One bus, one database with the schema in it, and whatever daemons a test starts."""
 
@@ -273,15 +273,11 @@ MakeStage: TypeAlias = Callable[..., Stage]
 
 
 @pytest.fixture
-def make_stage(
-    fault_servers: MakeServer,
-    jobs_server: RedisServer,
-    make_redis: Callable[..., RedisServer],
-    make_daemon: MakeDaemon,
-    make_proxy: MakeProxy,
-    matrix: Matrix,
-) -> Iterator[MakeStage]:
+def make_stage(request: pytest.FixtureRequest, fault_servers: MakeServer, matrix: Matrix) -> Iterator[MakeStage]:
     """Give a function that sets a stage: ``make_stage("plain", "--appendonly", "yes")``, options are the bus's."""
+    jobs, make_redis, make_daemon, make_proxy = (
+        request.getfixturevalue(name) for name in ("jobs_server", "make_redis", "make_daemon", "make_proxy")
+    )
     with contextlib.ExitStack() as stack:
 
         def make(edition: str = "plain", *options: str) -> Stage:
@@ -291,7 +287,7 @@ def make_stage(
                 matrix.servers.setdefault("Redis", str(client.info("server")["redis_version"]))  # type: ignore[index]  # it is no coroutine
             matrix.servers.setdefault(edition, server.version)
             dsn = stack.enter_context(migrated(server))
-            stage = Stage(edition, server, dsn, bus, jobs_server, matrix, make_daemon, make_proxy)
+            stage = Stage(edition, server, dsn, bus, jobs, matrix, make_daemon, make_proxy)
             stack.callback(_end_daemons, stage)
             return stage
 

@@ -12,6 +12,7 @@ from depthgauge import stream
 from depthgauge.snapshot import Snapshot
 from tests.plugins.proxy import Proxy
 from tests.plugins.sinks import publish
+from tests.plugins.waiting import wait_for
 
 Run: TypeAlias = tuple[str, str]
 """A host and a run of its exporter."""
@@ -38,16 +39,26 @@ class Taken:
                     known.setdefault(seq, None)
         return self
 
-    def total(self) -> int:
-        """Return how many there are."""
+    def expect(self, run: Run, last: int) -> None:
+        """Note every number up to this one: it is known to have been taken."""
         with self._lock:
-            return sum(map(len, self.runs.values()))
+            for seq in range(1, last + 1):
+                self.runs[run].setdefault(seq, None)
 
-    def last(self, host: str) -> int:
-        """Return the highest number of a host's newest run that was seen; 0 for none."""
+    def total(self, host: str | None = None) -> int:
+        """Return how many there are, of one host or of all."""
         with self._lock:
-            runs = [known for (name, _), known in self.runs.items() if name == host]
-            return max(runs[-1]) if runs else 0
+            return sum(len(known) for (name, _), known in self.runs.items() if host in {None, name})
+
+    def of(self, host: str) -> list[Run]:
+        """Return the runs of a host in the order they were first seen."""
+        with self._lock:
+            return [run for run in self.runs if run[0] == host]
+
+    def last(self, run: Run) -> int:
+        """Return the highest number of a run that was seen; 0 for none."""
+        with self._lock:
+            return max(self.runs.get(run, {0: None}))
 
     def snapshots(self) -> list[Snapshot]:
         """Return all that is known of."""
@@ -91,6 +102,12 @@ def _command(buffer: bytes) -> tuple[list[bytes], bytes] | None:
         words.append(rest[:size])
         rest = rest[size + 2 :]
     return words, rest
+
+
+def wait_taken(tap: Tap, more: int, host: str = "web-1") -> None:
+    """Wait until a host's exporter has published so many more snapshots."""
+    wanted = tap.taken.total(host) + more
+    wait_for(lambda: tap.taken.total(host) >= wanted, 45, what=f"{more} more snapshots are on the wire", step=0.05)
 
 
 class Producer:

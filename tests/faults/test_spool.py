@@ -1,0 +1,112 @@
+"""Exporters that keep what their bus does not take on disk."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.stage import EDITIONS, MakeStage, wait_value
+from tests.plugins.taken import wait_taken
+from tests.plugins.waiting import wait_for
+
+pytestmark = [pytest.mark.needs("redis-server", "postgres")]
+
+SPOOLED = "`depthgauge_spool_snapshots`, `depthgauge_spool_bytes`"
+KEEP = 6
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_killed_while_spooling(make_stage: MakeStage, edition: str, tmp_path: Path) -> None:
+    """Twice: what two runs have synced arrives by a third one, each run's numbers without a gap."""
+    stage = make_stage(edition)
+    proxy, url, tap = stage.tap()
+    stage.sink()
+    exporter = stage.exporter(url, state_dir=tmp_path)
+    wait_taken(tap, 4)
+    [first] = tap.taken.of("web-1")
+    proxy.stop()
+    before = tap.taken.last(first)
+    synced = wait_value(exporter, "depthgauge_spool_snapshots", KEEP)
+    exporter.kill()
+    # The last one on the wire may stand in the spool as well: its answer was lost.
+    tap.taken.expect(first, before + int(synced) - 1)
+
+    exporter = stage.exporter(url, state_dir=tmp_path)
+    found = wait_value(exporter, "depthgauge_spool_snapshots", synced)
+    more = wait_value(exporter, "depthgauge_spool_snapshots", found + KEEP)
+    exporter.kill()
+
+    proxy.start()
+    exporter = stage.exporter(url, state_dir=tmp_path)
+    wait_value(exporter, "depthgauge_bus_published_total", more, 40)
+    wait_for(lambda: exporter.value("depthgauge_spool_snapshots") == 0, 20)
+    wait_taken(tap, 2)
+    stage.settle()
+
+    assert len(tap.taken.of("web-1")) == 3
+    tap.taken.expect(tap.taken.of("web-1")[1], int(more - found))
+    stage.record("exporter killed with -9 while spooling, twice", SPOOLED)
+
+
+def test_stopped_while_spooling(make_stage: MakeStage, tmp_path: Path) -> None:
+    """A service manager's stop while the bus is silent: what waits is on disk when the process is gone."""
+    stage = make_stage()
+    _, url, tap = stage.tap()
+    stage.sink()
+    exporter = stage.exporter(url, state_dir=tmp_path)
+    wait_taken(tap, 4)
+    [first] = tap.taken.of("web-1")
+    stage.bus.pause()
+    try:
+        synced = wait_value(exporter, "depthgauge_spool_snapshots", KEEP)
+        assert exporter.stop() == 0
+    finally:
+        stage.bus.resume()
+    exporter = stage.exporter(url, state_dir=tmp_path)
+    wait_for(lambda: len(tap.taken.of("web-1")) == 2, 30)
+    wait_taken(tap, 2)
+    stage.settle()
+
+    assert tap.taken.last(first) >= 4 + synced
+    stage.record("exporter stopped (SIGTERM) while the bus is paused", SPOOLED)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of its own, of 256 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.needs("root")
+def test_disk_full(make_stage: MakeStage, small_disk: Path) -> None:
+    """The bus is away and the disk takes nothing: memory holds them until there is room on one of the two."""
+    stage = make_stage()
+    proxy, url, tap = stage.tap()
+    stage.sink()
+    exporter = stage.exporter(url, state_dir=small_disk)
+    wait_taken(tap, 4)
+    ballast = small_disk / "ballast"
+    fill(ballast)
+    proxy.stop()
+    wait_for(lambda: sum(exporter.samples("depthgauge_spool_errors_total").values()) >= 1, 30)
+    seen = exporter.value("depthgauge_snapshot_timestamp_seconds") or 0
+    wait_value(exporter, "depthgauge_snapshot_timestamp_seconds", seen + 3)
+    ballast.unlink()
+    wait_value(exporter, "depthgauge_spool_snapshots", KEEP, 40)
+    proxy.start()
+    wait_taken(tap, KEEP + 4)
+    stage.settle()
+
+    stage.record("disk of the spool full, the bus away", "`depthgauge_spool_errors_total`")
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(b"x" * 4096)
