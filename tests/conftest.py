@@ -19,4 +19,5 @@ pytest_plugins = [
     "tests.plugins.prometheus",
     "tests.plugins.reliability",
     "tests.plugins.stage",
+    "tests.plugins.hour",
 ]

@@ -17,7 +17,7 @@ from tests.plugins.waiting import wait_for
 pytestmark = [pytest.mark.needs("redis-server", "postgres")]
 
 KILLS = 6
-CLAIM = {"claim_after": f"{CLAIM_AFTER}s"}
+CLAIM = f"{CLAIM_AFTER}s"
 DUPLICATES = "`depthgauge_sink_snapshots_duplicate_total`"
 CLAIMED = "`depthgauge_sink_entries_claimed_total`"
 
@@ -83,11 +83,11 @@ def test_a_dead_sinks_work_moves_to_another(make_stage: MakeStage) -> None:
     stage.publish(40)
     with psycopg.connect(stage.dsn) as blocker:
         blocker.execute("LOCK TABLE depthgauge.queue_metrics IN ACCESS EXCLUSIVE MODE")
-        dead = stage.sink("dead", **CLAIM)
+        dead = stage.sink("dead", claim_after=CLAIM)
         wait_for(lambda: select(stage.dsn, WAITS_FOR_LOCK) == [(1,)], 30)
         dead.kill()
     stage.publish(40, first=41)
-    other = stage.sink("other", **CLAIM)
+    other = stage.sink("other", claim_after=CLAIM)
     stage.drained()
 
     assert (other.value("depthgauge_sink_entries_claimed_total") or 0) > 0
@@ -98,12 +98,12 @@ def test_stopped_before_its_write_and_resumed(make_stage: MakeStage) -> None:
     """What it had read is written by the other, and then once more by itself."""
     stage = make_stage()
     proxy, dsn = stage.database_proxy()
-    slow = stage.sink("slow", dsn=dsn, **CLAIM).ready()
+    slow = stage.sink("slow", dsn=dsn, claim_after=CLAIM).ready()
     proxy.stall()
     stage.publish(40)
     wait_for(lambda: _pending(stage, "slow") > 0, 20)
     slow.process.send_signal(signal.SIGSTOP)
-    quick = stage.sink("quick", **CLAIM)
+    quick = stage.sink("quick", claim_after=CLAIM)
     stage.drained()
     taken_over = wait_value(quick, "depthgauge_sink_entries_claimed_total", 1)
     slow.process.send_signal(signal.SIGCONT)
@@ -122,10 +122,10 @@ def test_stopped_inside_its_transaction_and_resumed(make_stage: MakeStage) -> No
     stage.publish(40)
     with psycopg.connect(stage.dsn) as blocker:
         blocker.execute("LOCK TABLE depthgauge.queue_metrics IN ACCESS EXCLUSIVE MODE")
-        slow = stage.sink("slow", **CLAIM)
+        slow = stage.sink("slow", claim_after=CLAIM)
         wait_for(lambda: select(stage.dsn, WAITS_FOR_LOCK) == [(1,)], 30)
         slow.process.send_signal(signal.SIGSTOP)
-    quick = stage.sink("quick", **CLAIM)
+    quick = stage.sink("quick", claim_after=CLAIM)
     wait_value(quick, "depthgauge_sink_entries_claimed_total", 1)
     blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'transactionid'"
     wait_for(lambda: select(stage.dsn, blocked) == [(1,)], 20, what="the other waits for the first's transaction")
@@ -143,10 +143,10 @@ def test_stopped_between_commit_and_acknowledgement_and_resumed(make_stage: Make
     stage = make_stage()
     stage.publish(40)
     with _no_acknowledging(stage):
-        slow = stage.sink("slow", **CLAIM)
+        slow = stage.sink("slow", claim_after=CLAIM)
         wait_for(lambda: stage.ledger() == 40, 30)
         slow.process.send_signal(signal.SIGSTOP)
-    quick = stage.sink("quick", **CLAIM)
+    quick = stage.sink("quick", claim_after=CLAIM)
     stage.drained()
     claimed = wait_value(quick, "depthgauge_sink_entries_claimed_total", 40)
     assert quick.value("depthgauge_sink_snapshots_duplicate_total") == claimed
@@ -165,9 +165,9 @@ def test_stopped_between_commit_and_acknowledgement_and_resumed(make_stage: Make
 def _no_acknowledging(stage: Stage) -> Iterator[None]:
     """Take XACK away: commits happen and acknowledgements cannot."""
     with stage.bus.client() as client:
-        client.execute_command("ACL", "SETUSER", "default", "-xack")  # type: ignore[no-untyped-call]  # redis-py has no types here
+        client.execute_command("ACL", "SETUSER", "default", "-xack")
         yield
-        client.execute_command("ACL", "SETUSER", "default", "+xack")  # type: ignore[no-untyped-call]  # the same
+        client.execute_command("ACL", "SETUSER", "default", "+xack")
 
 
 def _pending(stage: Stage, consumer: str) -> int:

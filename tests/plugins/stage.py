@@ -45,14 +45,14 @@ CLAIM_AFTER: Final = 5
 class Server:
     """A database server of the fault tests' own, to stop, freeze and kill: the same for both kinds."""
 
-    def __init__(self, edition: str) -> None:
+    def __init__(self, edition: str, name: str = "faults") -> None:
         self.edition = edition
         if edition == "plain":
             self._server: PostgresServer | TimescaleServer = PostgresServer()
         else:
             trixie = find_trixie()
             assert trixie is not None, "no TimescaleDB here"
-            self._server = TimescaleServer(trixie, "faults")
+            self._server = TimescaleServer(trixie, name)
 
     @property
     def dsn(self) -> str:
@@ -195,7 +195,7 @@ class Stage:
     def backlog(self) -> int:
         """Return the length of the stream."""
         with self.bus.client() as client:
-            return int(client.xlen(stream.STREAM))  # type: ignore[arg-type]  # it is no coroutine
+            return int(client.xlen(stream.STREAM))
 
     def ledger(self, host: str = "web-1") -> int:
         """Return how many snapshots of a host the ledger has."""
@@ -284,7 +284,7 @@ def make_stage(request: pytest.FixtureRequest, fault_servers: MakeServer, matrix
             server = fault_servers(edition)
             bus = make_redis(*options)
             with bus.client() as client:
-                matrix.servers.setdefault("Redis", str(client.info("server")["redis_version"]))  # type: ignore[index]  # it is no coroutine
+                matrix.servers.setdefault("Redis", str(client.info("server")["redis_version"]))
             matrix.servers.setdefault(edition, server.version)
             dsn = stack.enter_context(migrated(server))
             stage = Stage(edition, server, dsn, bus, jobs, matrix, make_daemon, make_proxy)
