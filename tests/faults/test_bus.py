@@ -105,7 +105,7 @@ def test_paused(make_stage: MakeStage) -> None:
 def test_evicted(make_stage: MakeStage) -> None:
     stage = make_stage("plain", "--maxmemory", "6mb", "--maxmemory-policy", "allkeys-lru")
     proxy, url, tap = stage.tap()
-    stage.exporter(url, allow_eviction=True)
+    stage.exporter(url, bus={"allow_eviction": True})
     first = stage.sink()
     wait_for(lambda: stage.ledger() >= 3, 30)
     lost = _hold(stage, proxy, tap, first)
@@ -133,7 +133,7 @@ def test_full(make_stage: MakeStage) -> None:
         publish(client, *snapshots)
         assert client.memory_usage(stream.STREAM) > 1 << 20
     _, url, tap = stage.tap()
-    exporter = stage.exporter(url, max_bytes=1 << 20)
+    exporter = stage.exporter(url, bus={"max_bytes": 1 << 20})
     wait_for(lambda: "is a sink running" in exporter.text, 20)
     wait_hindered(stage)
     assert tap.taken.total() == 0

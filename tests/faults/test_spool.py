@@ -1,11 +1,13 @@
 """Exporters that keep what their bus does not take on disk."""
 
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.plugins.redis_server import MakeRedis
 from tests.plugins.stage import EDITIONS, MakeStage, wait_value
 from tests.plugins.taken import wait_taken
 from tests.plugins.waiting import wait_for
@@ -14,6 +16,7 @@ pytestmark = [pytest.mark.needs("redis-server", "postgres")]
 
 SPOOLED = "`depthgauge_spool_snapshots`, `depthgauge_spool_bytes`"
 KEEP = 6
+QUEUES = 500
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
@@ -70,6 +73,43 @@ def test_stopped_while_spooling(make_stage: MakeStage, tmp_path: Path) -> None:
 
     assert tap.taken.last(first) >= 4 + synced
     stage.record("exporter stopped (SIGTERM) while the bus is paused", SPOOLED)
+
+
+def test_over_its_bound(make_stage: MakeStage, make_redis: MakeRedis, tmp_path: Path) -> None:
+    """The oldest go first, an earlier run's before its own; the ledger says how many of which run."""
+    stage = make_stage()
+    stage.jobs = make_redis()
+    with stage.jobs.client() as client:
+        # Names that compression does not make smaller: about 20 KB a snapshot.
+        client.sadd("rq:queues", *(f"rq:queue:{secrets.token_hex(32)}" for _ in range(QUEUES)))
+    proxy, url, tap = stage.tap()
+    stage.sink()
+    limits = {"state_dir": tmp_path, "spool_max_bytes": 1 << 20, "interval": 0.3}
+    exporter = stage.exporter(url, **limits)
+    wait_taken(tap, 4)
+    [first] = tap.taken.of("web-1")
+    proxy.stop()
+    before = tap.taken.last(first)
+    synced = wait_value(exporter, "depthgauge_spool_snapshots", KEEP)
+    exporter.kill()
+    tap.taken.expect(first, before + int(synced) - 1)
+
+    exporter = stage.exporter(url, **limits)
+    wait_value(exporter, "depthgauge_bus_drops_total", 2, 60, reason="spool_full")
+    proxy.start()
+    wait_for(lambda: len(tap.taken.of("web-1")) == 2, 30)
+    wait_for(lambda: exporter.value("depthgauge_spool_snapshots") == 0, 30)
+    wait_taken(tap, 2)
+    stage.settle()
+
+    done = stage.account()
+    assert done.counted.keys() == {"spool_full"}
+    assert done.counted["spool_full"] > synced
+    stage.record(
+        "bus away until the spool is over its bound, over two runs",
+        '`depthgauge_bus_drops_total{reason="spool_full"}`; `drops` and `earlier_drops` in the ledger',
+        account=done,
+    )
 
 
 @pytest.fixture

@@ -147,16 +147,19 @@ class Stage:
         *,
         host: str = "web-1",
         interval: float = INTERVAL,
-        state_dir: Path | None = None,
         environ: Mapping[str, str] | None = None,
-        **bus: Any,
+        bus: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> Daemon:
-        """Start an exporter, a real process, that reads ``jobs`` and publishes to this URL; ``bus`` are more settings of it."""
-        told = {"host": host, "interval": 1, **({"state_dir": str(state_dir)} if state_dir else {})}
+        """Start an exporter, a real process, that reads ``jobs`` and publishes to this URL.
+
+        ``bus`` and ``settings`` are more of what its sections ``bus`` and ``exporter`` have.
+        """
+        told = {"host": host, "interval": 1, **settings}
         config = (
             f"[exporter]\n{_toml(told)}"
             f'[[redis]]\nname = "jobs"\nurl = "{self.jobs.url}"\nsystems = ["rq"]\nqueues = ["rq:high"]\n'
-            f"[bus]\n{_toml({'url': url, **bus})}"
+            f"[bus]\n{_toml({'url': url, **(bus or {})})}"
         )
         daemon = self.make_daemon(
             "exporter", config, environ={**hurry(interval=interval), **(environ or {})}, program=PROGRAM
@@ -175,8 +178,8 @@ class Stage:
             pipe.execute()
 
     def settle(self, *, timeout: float = 60.0) -> None:
-        """End the exporters as a service manager does, and let the sinks finish."""
-        for exporter in self.exporters:
+        """End the exporters as a service manager does, the newest first, and let the sinks finish."""
+        for exporter in reversed(self.exporters):
             if exporter.process.poll() is None:
                 assert exporter.stop() == 0, exporter.text
         self.drained(timeout)
@@ -228,7 +231,9 @@ class Stage:
 
 
 def _toml(values: Mapping[str, Any]) -> str:
-    quoted = {name: f'"{value}"' if isinstance(value, str) else str(value).lower() for name, value in values.items()}
+    quoted = {
+        name: f'"{value}"' if isinstance(value, str | Path) else str(value).lower() for name, value in values.items()
+    }
     return "".join(f"{name} = {value}\n" for name, value in quoted.items())
 
 
