@@ -43,7 +43,7 @@ class Taken:
         """Note every number up to this one: it is known to have been taken."""
         with self._lock:
             for seq in range(1, last + 1):
-                self.runs[run].setdefault(seq, None)
+                self.runs.setdefault(run, {}).setdefault(seq, None)
 
     def total(self, host: str | None = None) -> int:
         """Return how many there are, of one host or of all."""
