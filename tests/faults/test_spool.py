@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.needs("redis-server", "postgres")]
 
 SPOOLED = "`depthgauge_spool_snapshots`, `depthgauge_spool_bytes`"
 KEEP = 6
-QUEUES = 500
+QUEUES = 1000
 RECORD = re.compile(rb"\xa4host\xc4.([a-z0-9-]+)\xa3run\xc4.([0-9a-f]{32})\xa3seq\xc4.([0-9]+)", re.DOTALL)
 """A record's clear fields, as msgpack has them."""
 
@@ -84,7 +84,7 @@ def test_over_its_bound(make_stage: MakeStage, make_redis: MakeRedis, tmp_path: 
     stage = make_stage()
     stage.jobs = make_redis()
     with stage.jobs.client() as client:
-        # Names that compression does not make smaller: about 20 KB a snapshot.
+        # Names that compression does not make smaller: about 40 KB a snapshot.
         client.sadd("rq:queues", *(f"rq:queue:{secrets.token_hex(32)}" for _ in range(QUEUES)))
     proxy, url, tap = stage.tap()
     stage.sink()
