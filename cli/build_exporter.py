@@ -52,6 +52,8 @@ class ExporterBuilder(Builder):
             host=self.get(node, "host") or self.inputs.hostname,
             interval=self.get(node, "interval"),
             state_dir=Path(state_dir) if state_dir else None,
+            spool_max_bytes=self.get(node, "spool_max_bytes"),
+            spool_max_age=self.get(node, "spool_max_age"),
             series_budget=self.get(node, "series_budget"),
             supervisors=supervisors,
             redis=redis,

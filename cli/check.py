@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.aspects import bus, database, host, redis_servers, supervisors
+from cli.aspects import bus, database, host, redis_servers, spool, supervisors
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
 from cli.config import load, mentions
 from cli.effective import show
@@ -67,6 +67,8 @@ def _exporter_looks(settings: ExporterSettings, run_ids: dict[str, str], proc: P
     if settings.state_dir is not None:
         subject = Subject(aspect="state_dir", target=str(settings.state_dir))
         yield subject, partial(host.look_at_state_dir, settings.state_dir)
+    if settings.bus is not None:
+        yield Subject(aspect="spool", target="spool"), partial(spool.look, settings)
     yield Subject(aspect="web", target="exporter"), partial(host.look_at_ports, "exporter", settings.web)
 
 

@@ -5,31 +5,8 @@ from datetime import timedelta
 from typing import Final
 
 from cli import kinds
-from cli.schema import LOCAL_REDIS, SYSTEMS, Key, Role, Section
-from depthgauge.secrets import Secret
-
-
-def _redis_login(prefix: str, default: str | None) -> tuple[Key, ...]:
-    return (
-        Key(
-            name="url",
-            kind=kinds.REDIS_URL,
-            help="Where it is: `redis://host:6379/0`, `rediss://…` with TLS, or `unix:///path/to/redis.sock?db=0`; user name and password may stand in it.",
-            default=Secret(default) if default else None,
-            default_text=f'"{default}"' if default else None,
-            env=f"{prefix}_URL",
-            secret=True,
-            required=default is None,
-        ),
-        Key(name="username", kind=kinds.NAME, help="User of Redis's ACL.", env=f"{prefix}_USERNAME"),
-        Key(
-            name="password",
-            kind=kinds.SECRET,
-            help="Password, where it does not stand in the URL.",
-            env=f"{prefix}_PASSWORD",
-            secret=True,
-        ),
-    )
+from cli.schema import SYSTEMS, Key, Role, Section
+from cli.table_redis import REDIS, redis_login
 
 
 def _age(name: str, days: int, text: str) -> Key:
@@ -64,8 +41,22 @@ EXPORTER: Final = Section(
         Key(
             name="state_dir",
             kind=kinds.FILE,
-            help="Folder for what has to outlive a restart; nothing is kept in it yet.",
+            help="Folder for what has to outlive a restart: the spool, which keeps snapshots while the bus is away. Without it they wait in memory.",
             env="STATE_DIR",
+        ),
+        Key(
+            name="spool_max_bytes",
+            kind=kinds.size(1 << 20, 1 << 40),
+            help="What the spool may take on disk; beyond that the oldest snapshots are dropped, and counted.",
+            default=256 << 20,
+            default_text='"256MiB"',
+        ),
+        Key(
+            name="spool_max_age",
+            kind=kinds.duration(timedelta(minutes=1), timedelta(days=365), '"1m" to "365d"'),
+            help="Age at which a snapshot in the spool is dropped, and counted.",
+            default=timedelta(hours=24),
+            default_text='"24h"',
         ),
         Key(
             name="series_budget",
@@ -125,103 +116,12 @@ SUPERVISOR: Final = Section(
     ),
 )
 
-REDIS: Final = Section(
-    name="redis",
-    help="A Redis whose queues are read. Without any, it is `redis://localhost:6379/0`; `redis = []` at the top of the file means none.",
-    repeated=True,
-    roles=frozenset({Role.EXPORTER}),
-    keys=(
-        Key(
-            name="name",
-            kind=kinds.NAME,
-            help="This server's identity in the fleet, and the `redis` label: the same on every host that reads it.",
-            default="default",
-        ),
-        *_redis_login("REDIS", LOCAL_REDIS),
-        Key(
-            name="systems",
-            kind=kinds.several(kinds.choice("auto", *SYSTEMS)),
-            help="Queue systems to read: `auto` tries those that can be told by their keys, one that is named is read in any case.",
-            default=("auto",),
-        ),
-        Key(
-            name="queues",
-            kind=kinds.several(kinds.NAME),
-            help="Queues that are always shown, also when empty: `name` in every system that is in use, or `system:name`.",
-            default=(),
-        ),
-    ),
-    children=(
-        Section(
-            name="redis.laravel",
-            help="What Laravel needs told.",
-            roles=frozenset({Role.EXPORTER}),
-            keys=(
-                Key(
-                    name="prefix",
-                    kind=kinds.TEXT,
-                    help="`database.redis.options.prefix` of the application.",
-                    default_text="found out",
-                ),
-            ),
-        ),
-        Section(
-            name="redis.rq",
-            help="What RQ needs told.",
-            roles=frozenset({Role.EXPORTER}),
-            keys=(Key(name="prefix", kind=kinds.TEXT, help="`RQ_KEY_PREFIX` of the application.", default="rq"),),
-        ),
-        Section(
-            name="redis.list",
-            help="A plain list that is used as a queue.",
-            repeated=True,
-            roles=frozenset({Role.EXPORTER}),
-            keys=(
-                Key(name="key", kind=kinds.TEXT, help="The list's key.", required=True),
-                Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key"),
-                Key(
-                    name="take",
-                    kind=kinds.choice("left", "right"),
-                    help="The end that jobs are taken from: `left` (LPOP) or `right` (RPOP).",
-                    default="left",
-                ),
-                Key(
-                    name="processing",
-                    kind=kinds.TEXT,
-                    help="Key of the list of jobs that were taken and are not done (LMOVE, BRPOPLPUSH).",
-                ),
-                Key(
-                    name="time_field",
-                    kind=kinds.TEXT,
-                    help="Where a job that is a JSON object has the time it was put in, dotted: `meta.queued_at`.",
-                ),
-            ),
-        ),
-        Section(
-            name="redis.sorted_set",
-            help="A sorted set that is used as a queue.",
-            repeated=True,
-            roles=frozenset({Role.EXPORTER}),
-            keys=(
-                Key(name="key", kind=kinds.TEXT, help="The sorted set's key.", required=True),
-                Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key"),
-                Key(
-                    name="score",
-                    kind=kinds.choice("due", "priority"),
-                    help="What scores are: `due` times (unix, in s, ms or µs) or a `priority`.",
-                    default="due",
-                ),
-            ),
-        ),
-    ),
-)
-
 BUS: Final = Section(
     name="bus",
     help="The Redis that carries snapshots from exporters to sinks. An exporter without it never writes to any Redis; a sink needs it.",
     roles=frozenset({Role.EXPORTER, Role.SINK}),
     keys=(
-        *_redis_login("BUS", None),
+        *redis_login("BUS", None),
         Key(
             name="max_bytes",
             kind=kinds.size(1 << 20, 1 << 40),

@@ -36,6 +36,7 @@ class Assembly:
         run_id: str,
         leases: Leases,
         drops: Callable[[], Mapping[str, int]] = dict,
+        earlier_drops: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
         clock: Callable[[], datetime] = utc_now,
         proc: Path = PROC,
     ) -> None:
@@ -60,6 +61,7 @@ class Assembly:
             leases=leases,
             clock=clock,
             drops=drops,
+            earlier_drops=earlier_drops,
         )
 
     def discover(self, seconds: float) -> None:

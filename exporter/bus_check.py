@@ -25,6 +25,11 @@ class DropReason(StrEnum):
     BUS_FULL = "bus_full"
     BUS_REFUSED = "bus_refused"
     DUPLICATE_HOST = "duplicate_host"
+    SPOOL_FULL = "spool_full"
+    SPOOL_EXPIRED = "spool_expired"
+    SPOOL_CORRUPT = "spool_corrupt"
+    SPOOL_FAILED = "spool_failed"
+    """The disk refused them, and memory was full."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class Collector:
         leases: Leases,
         clock: Callable[[], datetime],
         drops: Callable[[], Mapping[str, int]] = dict,
+        earlier_drops: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.identity = identity
@@ -97,6 +98,7 @@ class Collector:
         self._clock = clock
         self._monotonic = monotonic
         self._drops = drops
+        self._earlier_drops = earlier_drops
         self._enriched: dict[str, Supervisor] = {}
         self._host_status: SourceStatus | None = None
         self._rests: set[str] = set()
@@ -154,6 +156,7 @@ class Collector:
             interval=self.identity.interval,
             cycle=Cycle(seconds=self._monotonic() - started, skipped=self._skipped),
             drops=dict(self._drops()),
+            earlier_drops=dict(self._earlier_drops()),
             sources=tuple(status for status in (*statuses, self._host_status) if status is not None),
             supervisors=supervisors,
             queues=tuple(runner.part for runner in allowed if runner.part is not None),

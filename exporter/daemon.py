@@ -21,9 +21,11 @@ from depthgauge.snapshot import Snapshot
 from exporter import metrics
 from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
+from exporter.depot import Depot
 from exporter.lease import LeasedRedis, LeaseKeeper, Standing, host_lease, redis_lease
 from exporter.publish import Publisher
 from exporter.settings import ExporterSettings
+from exporter.spool import SPOOL, Limits
 from exporter.store import SnapshotStore
 from exporter.web.app import make_app
 
@@ -36,10 +38,23 @@ STOP_WEB: Final = 0.4
 """Seconds; a stop takes less than two in all."""
 
 
+_MAY_PUBLISH: Final = {Standing.HELD: True, Standing.ELSEWHERE: False}
+"""Anything else is not known: the lease keeper asks again within a quarter of an interval."""
+
+
 class Bus:
     """Everything that talks to the bus: leases and publishing."""
 
-    def __init__(self, settings: ExporterSettings, bus: BusSettings, run_id: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        bus: BusSettings,
+        run_id: str,
+        registry: CollectorRegistry,
+        *,
+        clock: Callable[[], datetime],
+        settled: Callable[[int], None] = lambda _: None,
+    ) -> None:
         timeout = min(BUS_TIMEOUT, settings.interval)
         self._host_lease = host_lease(settings.host)
         names = [self._host_lease, *(redis_lease(each.name) for each in settings.redis)]
@@ -49,9 +64,11 @@ class Bus:
         self.publisher = Publisher(
             bus,
             self._client,
-            may_publish=lambda: self.keeper.standing(self._host_lease) is not Standing.ELSEWHERE,
+            may_publish=lambda: _MAY_PUBLISH.get(self.keeper.standing(self._host_lease)),
             registry=registry,
             backoff=Backoff(first=0.5, most=30.0, random=random.random),
+            depot=_depot(settings, run_id, registry, clock),
+            settled=settled,
         )
         held = Gauge(metrics.LEASE_HELD.name, metrics.LEASE_HELD.help, metrics.LEASE_HELD.labels, registry=registry)
         for name in names:
@@ -66,12 +83,20 @@ class Bus:
         self.publisher.start()
 
     def stop(self) -> None:
-        """Publish what can be published in a moment, give the leases back."""
+        """Bring what waits to the bus or to the spool, in a moment; give the leases back."""
         left = self.publisher.stop(STOP_PUBLISH)
         if left:
-            log.warning("%d snapshots never reached the bus", left)
+            log.warning("%d snapshots reached neither the bus nor the spool and are lost", left)
         self.keeper.stop(STOP_LEASES)
         self._client.close()
+
+
+def _depot(
+    settings: ExporterSettings, run_id: str, registry: CollectorRegistry, clock: Callable[[], datetime]
+) -> Depot:
+    folder = settings.state_dir / SPOOL if settings.state_dir is not None else None
+    limits = Limits(max_bytes=settings.spool_max_bytes, max_age=settings.spool_max_age)
+    return Depot(folder, limits, run_id=run_id, registry=registry, clock=clock)
 
 
 class Daemon:
@@ -84,13 +109,14 @@ class Daemon:
         # The text format has no place for creation times; the library would make series of them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         ProcessCollector(registry=registry)
-        self._bus = Bus(settings, settings.bus, run_id, registry) if settings.bus is not None else None
+        self._bus = Bus(settings, settings.bus, run_id, registry, clock=clock) if settings.bus is not None else None
         leases = self._bus.leases if self._bus is not None else None
         self._assembly = Assembly(
             settings,
             run_id=run_id,
             leases=leases or EveryoneCollects(),
             drops=self._bus.publisher.drops if self._bus is not None else dict,
+            earlier_drops=self._bus.publisher.earlier_drops if self._bus is not None else dict,
             clock=clock,
         )
         self._ended = threading.Event()

@@ -6,6 +6,7 @@ Families are given out in this order. A family without samples is left out altog
 from typing import Final
 
 from depthgauge.exposition import Metric
+from exporter import spool_metrics
 
 _PROCESS: Final = ("supervisor", "group", "process")
 _QUEUE: Final = ("redis", "system", "queue")
@@ -298,7 +299,7 @@ BUS_PUBLISHED: Final = Metric(
 BUS_WAITING: Final = Metric(
     name="depthgauge_bus_waiting_snapshots",
     type="gauge",
-    help="Snapshots in memory that the bus has not taken yet.",
+    help="Snapshots in memory that neither the stream nor the spool has yet.",
 )
 BUS_CACHE_ERRORS: Final = Metric(
     name="depthgauge_bus_cache_errors_total",
@@ -323,8 +324,10 @@ OWN: Final[tuple[Metric, ...]] = (
     BUS_PUBLISHED,
     BUS_WAITING,
     BUS_CACHE_ERRORS,
+    *spool_metrics.TABLE,
     LEASE_HELD,
     HTTP_EVICTED,
     HTTP_FAILURES,
 )
-"""Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section."""
+"""Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section, those of
+the spool only with a state_dir beside it."""

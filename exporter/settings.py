@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from depthgauge.secrets import Secret
@@ -98,6 +99,9 @@ class ExporterSettings:
     host: str
     interval: float = 15.0
     state_dir: Path | None = None
+    """What has to outlive a restart: the spool, in ``spool`` below it. None keeps nothing on disk."""
+    spool_max_bytes: int = 256 << 20
+    spool_max_age: timedelta = timedelta(hours=24)
     series_budget: int = 10_000
     """Series a metric family may have."""
     supervisors: tuple[SupervisorSettings, ...] = ()

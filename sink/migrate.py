@@ -12,7 +12,7 @@ from depthgauge import __version__
 from depthgauge.backoff import Backoff
 from depthgauge.errors import SchemaError
 from depthgauge.secrets import Secret
-from sink import queries
+from sink import convert, queries
 from sink.connect import connect
 from sink.retention import Retention, tell
 from sink.schema import Connection as _Connection
@@ -34,7 +34,7 @@ from sink.schema import (
 T = TypeVar("T")
 
 LOCK_WAIT: Final = 120.0
-"""Seconds that other sessions' locks are waited for, in all."""
+"""Seconds that one transaction waits for other sessions' locks."""
 _LOCK_TIMEOUT: Final = "5s"
 _RETRIED: Final = (
     psycopg.errors.LockNotAvailable,
@@ -123,15 +123,16 @@ class _Run:
         self._known = known
         self._wish = wish
         self._retention = retention
-        self._deadline = time.monotonic() + lock_wait
+        self._lock_wait = lock_wait
 
     def look(self, connection: _Connection) -> Report:
         now = server(connection)
         found = installation(connection)
         notes = []
-        if self._wants_extension(connection, now, found):
+        creates = self._wants_extension(connection, now, found)
+        if creates:
             notes.append("would create the extension timescaledb")
-        layout, more = self._layout(now, found)
+        layout, more = self._layout(now, found, creates=creates)
         applied = connection.execute(queries.APPLIED).fetchall() if table_exists(connection, "migrations") else []
         pending = plan([(name, digest) for name, digest in applied], self._known)
         return self._report(now, layout, found, pending, (*notes, *more), dry_run=True)
@@ -154,11 +155,17 @@ class _Run:
     def _apply(self, connection: _Connection, now: Server, before: Installation | None, notes: list[str]) -> Report:
         wanted, more = self._layout(now, before)
         notes.extend(more)
-        layout = self._locked(connection, lambda: _keep_books(connection, now, wanted))
+        found = self._locked(connection, lambda: _keep_books(connection, now, wanted))
         done: list[Migration] = []
-        while (migration := self._locked(connection, lambda: self._next(connection, now, layout))) is not None:
+        while (migration := self._locked(connection, lambda: self._next(connection, now, found))) is not None:
             done.append(migration)
+        # Where another migrate was faster with a new database, its decision stands.
+        turns = before is not None and found is Layout.PARTITIONS and wanted is Layout.HYPERTABLES
+        layout = Layout.HYPERTABLES if turns else found
+        if turns:
+            self._locked(connection, lambda: _turn(connection, now))
         notes.extend(self._locked(connection, lambda: self._finish(connection, now, layout)))
+        convert.copy_all(connection, lambda work: self._locked(connection, work), notes.append)
         return self._report(now, layout, before, tuple(done), tuple(notes), dry_run=False)
 
     def _next(self, connection: _Connection, now: Server, layout: Layout) -> Migration | None:
@@ -184,6 +191,7 @@ class _Run:
     def _locked(self, connection: _Connection, work: Callable[[], T]) -> T:
         """Do the work in a transaction of its own, alone among all migrates; wait for others' locks up to the deadline."""
         backoff = Backoff(first=0.2, most=5.0, random=random.random)
+        deadline = time.monotonic() + self._lock_wait
         while True:
             try:
                 with connection.transaction():
@@ -192,7 +200,7 @@ class _Run:
                     return work()
             except _RETRIED as exc:
                 delay = backoff.next_delay()
-                if time.monotonic() + delay > self._deadline:
+                if time.monotonic() + delay > deadline:
                     raise SchemaError(
                         f"gave up waiting for locks that other sessions hold ({exc}): see pg_stat_activity and pg_locks, "
                         "then run `depthgauge migrate` again; it goes on where it stopped"
@@ -201,21 +209,31 @@ class _Run:
 
     def _wants_extension(self, connection: _Connection, now: Server, found: Installation | None) -> bool:
         return (
-            found is None
+            (found is None or (found.layout is Layout.PARTITIONS and self._wish is Layout.HYPERTABLES))
             and now.edition is Edition.PLAIN
             and self._wish is not Layout.PARTITIONS
             and connection.execute(queries.EXTENSION_AVAILABLE).fetchone() is not None
         )
 
-    def _layout(self, now: Server, found: Installation | None) -> tuple[Layout, tuple[str, ...]]:
+    def _layout(
+        self, now: Server, found: Installation | None, *, creates: bool = False
+    ) -> tuple[Layout, tuple[str, ...]]:
         if found is not None:
             check_edition(found, now)
-            if self._wish is not None and self._wish is not found.layout:
+            if self._wish is Layout.PARTITIONS and found.layout is Layout.HYPERTABLES:
                 raise SchemaError(
-                    f"the tables are {found.layout} already; to have {self._wish}, migrate an empty database and copy the rows"
+                    "the tables are hypertables already and do not turn back; to have partitions, migrate an empty database "
+                    "and copy the rows into it (--copy-from-file)"
                 )
+            if self._wish is Layout.HYPERTABLES and found.layout is Layout.PARTITIONS:
+                if now.edition is Edition.PLAIN and not creates:
+                    raise SchemaError("hypertables were asked for, but this server has no TimescaleDB")
+                return self._wish, ("turning partitions into hypertables",)
             if found.layout is Layout.PARTITIONS and now.edition is not Edition.PLAIN:
-                note = "TimescaleDB is there now, but the tables were made as native partitions and stay so"
+                note = (
+                    "TimescaleDB is there now, but the tables were made as native partitions and stay so "
+                    "unless you ask for `--layout hypertables`"
+                )
                 return found.layout, (note,)
             return found.layout, ()
         if self._wish is Layout.HYPERTABLES and now.edition is Edition.PLAIN:
@@ -273,6 +291,14 @@ def _keep_books(connection: _Connection, now: Server, wanted: Layout) -> Layout:
     connection.execute(queries.RECORD_LAYOUT, (wanted, now.edition, now.timescaledb_version, __version__))
     found = installation(connection)
     return found.layout if found is not None else wanted
+
+
+def _turn(connection: _Connection, now: Server) -> None:
+    """Put hypertables in the place of partitioned tables, whose rows are copied afterwards."""
+    convert.set_aside(connection)
+    for script in scripts("timescale"):
+        _run(connection, script, Layout.HYPERTABLES)
+    connection.execute(queries.RECORD_HYPERTABLES, (now.edition, now.timescaledb_version))
 
 
 def _repeated(layout: Layout) -> tuple[Script, ...]:

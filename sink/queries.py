@@ -204,3 +204,35 @@ RECORD_INSTALLATION: Final = """
 UPDATE depthgauge.installation
 SET edition = %s, timescaledb_version = %s, schema_version = %s, tool_version = %s, migrated_at = now()
 """
+
+PARTITIONED_SERIES: Final = """
+SELECT s.name FROM depthgauge.series s JOIN pg_catalog.pg_class c ON c.oid = to_regclass(format('depthgauge.%I', s.name))
+WHERE c.relkind = 'p' ORDER BY s.name
+"""
+SET_ASIDE: Final = """
+SELECT name FROM depthgauge.series WHERE to_regclass(format('depthgauge.%%I', name || %s)) IS NOT NULL
+"""
+NEWEST_PARTITION: Final = """
+SELECT c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(%s) ORDER BY c.relname DESC LIMIT 1
+"""
+COMMENT: Final = "SELECT obj_description(to_regclass(%s), 'pg_class')"
+GRANTS: Final = """
+SELECT r.rolname, a.privilege_type
+FROM pg_catalog.pg_class c
+CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+WHERE c.oid = to_regclass(%s) AND a.grantee <> c.relowner AND a.privilege_type IN ('SELECT', 'INSERT')
+ORDER BY 1, 2
+"""
+RECORD_HYPERTABLES: Final = (
+    "UPDATE depthgauge.installation SET layout = 'hypertables', edition = %s, timescaledb_version = %s"
+)
+
+SERIES_AND_TIMES: Final = "SELECT name, time_column FROM depthgauge.series ORDER BY name <> 'snapshots', name"
+MAKE_ROOM: Final = "SELECT depthgauge.make_room(%s, %s::date[])"
+MARKS: Final = "SELECT DISTINCT rollup, bucket FROM depthgauge.dirty_buckets ORDER BY 1, 2"
+DROPPED: Final = "SELECT name, dropped_before FROM depthgauge.series WHERE dropped_before IS NOT NULL"
+SET_DROPPED: Final = """
+UPDATE depthgauge.series SET dropped_before = greatest(dropped_before, %s) WHERE name = %s
+"""

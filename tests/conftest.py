@@ -15,6 +15,8 @@ pytest_plugins = [
     "tests.plugins.scripted_server",
     "tests.plugins.daemons",
     "tests.plugins.sinks",
+    "tests.plugins.spools",
+    "tests.plugins.publishers",
     "tests.plugins.golden",
     "tests.plugins.prometheus",
     "tests.plugins.reliability",

@@ -8,12 +8,15 @@ import psycopg
 from cli.aspects.finding import Finding, Subject
 from depthgauge.errors import DepthgaugeError, SchemaError
 from depthgauge.secrets import Secret, masked
+from sink import queries
 from sink.connect import Lifeline, connect
-from sink.queries import TABLES
 from sink.schema import Connection, check_schema, server
 
 DEADLINE: Final = 15.0
 """Seconds, once connected."""
+
+UPKEEP_LATE: Final = 900.0
+"""Seconds without upkeep that are worth a word."""
 
 _MAY_INSERT: Final = "SELECT has_table_privilege(%s, 'INSERT') AND has_table_privilege(%s, 'SELECT')"
 
@@ -49,9 +52,9 @@ def _look(connection: Connection, subject: Subject) -> Sequence[Finding]:
     except SchemaError as exc:
         return [*findings, subject.error(str(exc), "depthgauge migrate --dry-run says what would be done")]
     closed = [
-        table.name
-        for table in TABLES
-        if (row := connection.execute(_MAY_INSERT, (f"depthgauge.{table.name}",) * 2).fetchone()) is None or not row[0]
+        name
+        for name in (*(table.name for table in queries.TABLES), "dirty_buckets")
+        if (row := connection.execute(_MAY_INSERT, (f"depthgauge.{name}",) * 2).fetchone()) is None or not row[0]
     ]
     if closed:
         user = connection.info.user
@@ -65,7 +68,24 @@ def _look(connection: Connection, subject: Subject) -> Sequence[Finding]:
     return [
         *findings,
         subject.ok(f"schema version {found.schema_version}, tables as {found.layout}, rows may be added"),
+        _upkeep(connection, subject),
     ]
+
+
+def _upkeep(connection: Connection, subject: Subject) -> Finding:
+    """Say when what rolls up and drops was done last."""
+    marked = connection.execute(queries.DIRTY).fetchone()
+    waiting = int(marked[0]) if marked is not None else 0
+    ago = {step: seconds for step, *_, seconds in connection.execute(queries.MAINTAINED).fetchall()}.get("all")
+    if ago is not None and ago < UPKEEP_LATE:
+        return subject.ok(f"upkeep was done {ago:.0f} s ago, {waiting} buckets wait for it")
+    if ago is None and not waiting:
+        return subject.ok("no upkeep was needed yet")
+    since = "has never been done" if ago is None else f"was last done {ago / 60:.0f} minutes ago"
+    return subject.warning(
+        f"upkeep {since}, {waiting} buckets wait for it",
+        "a running sink does it (sink.maintain_every); its log and depthgauge_sink_maintenance_failures_total say what is wrong",
+    )
 
 
 def _text(exc: psycopg.Error) -> str:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.commands.options import LOG, config_options, load, start_log
+from cli.kinds import Wrong, check_dsn
+from cli.reading import read_text
 from cli.schema import Role
 from depthgauge.errors import DepthgaugeError
+from depthgauge.secrets import Secret
 
 if TYPE_CHECKING:
     from sink.migrate import Report
@@ -18,21 +21,33 @@ if TYPE_CHECKING:
 @click.option(
     "--layout",
     type=click.Choice(("hypertables", "partitions")),
-    help="How the tables of a new database are cut into days. [default: hypertables where TimescaleDB is there]",
+    help="How the tables are cut into days; `hypertables` turns a database's partitions into them. "
+    "[default of a new database: hypertables where TimescaleDB is there]",
+)
+@click.option(
+    "--copy-from-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Then copy all rows of another Depthgauge database, whose connection string this file holds. Stop its sinks first.",
 )
 @config_options(*LOG)
-def migrate(dry_run: bool, layout: str | None, config_file: Path | None, **given: Any) -> None:
+def migrate(
+    dry_run: bool, layout: str | None, copy_from_file: Path | None, config_file: Path | None, **given: Any
+) -> None:
     """Create the tables in the database, or bring them up to date.
 
     Status 3 if the schema needs a human.
     """
+    if dry_run and copy_from_file is not None:
+        raise click.UsageError("--dry-run copies nothing: leave out --copy-from-file")
     configuration = load(config_file, given, {Role.MIGRATE})
+    other = _connection_string(copy_from_file) if copy_from_file is not None else None
     start_log(configuration)
     import psycopg  # noqa: PLC0415  help need not load it
 
     from depthgauge.secrets import masked  # noqa: PLC0415  the same
     from sink import migrate as migration  # noqa: PLC0415  the same
     from sink.schema import Layout  # noqa: PLC0415  the same
+    from sink.transfer import transfer  # noqa: PLC0415  the same
 
     assert configuration.dsn is not None
     try:
@@ -46,6 +61,26 @@ def migrate(dry_run: bool, layout: str | None, config_file: Path | None, **given
         database = masked(configuration.dsn.reveal())
         raise DepthgaugeError(f"cannot migrate the database {database}: {masked(str(exc)).strip()}") from exc
     click.echo("\n".join(_lines(report)))
+    if other is None:
+        return
+    try:
+        rows = transfer(other, configuration.dsn, click.echo)
+    except psycopg.Error as exc:
+        raise DepthgaugeError(
+            f"copying from {masked(other.reveal())} failed, run the same command again to go on: {masked(str(exc)).strip()}"
+        ) from exc
+    click.echo(f"copied {rows} rows in all")
+
+
+def _connection_string(file: Path) -> Secret:
+    """Return the other database's connection string; raise DepthgaugeError."""
+    try:
+        text = read_text(file).strip()
+        secret = Secret(text)
+        check_dsn(secret)
+    except Wrong as exc:
+        raise DepthgaugeError(f"--copy-from-file {str(file)!r}: {exc}") from exc
+    return secret
 
 
 def _lines(report: "Report") -> list[str]:

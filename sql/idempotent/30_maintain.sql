@@ -3,8 +3,10 @@
 
 CREATE OR REPLACE FUNCTION depthgauge.take_turn() RETURNS boolean
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    -- For the transaction: a session's lock would stay behind in a pooler's connection.
-    SELECT pg_try_advisory_xact_lock(hashtextextended('depthgauge.maintain', 0))
+    -- Not while migrate turns partitions into hypertables: buckets would be computed from half of their rows. The lock is
+    -- for the transaction: a session's would stay behind in a pooler's connection.
+    SELECT NOT EXISTS (SELECT FROM depthgauge.series s WHERE to_regclass(format('depthgauge.%I', s.name || '_partitions')) IS NOT NULL)
+       AND pg_try_advisory_xact_lock(hashtextextended('depthgauge.maintain', 0))
 $$;
 
 CREATE OR REPLACE FUNCTION depthgauge.roll_up_some(most bigint DEFAULT 12) RETURNS bigint
@@ -16,7 +18,6 @@ DECLARE
     above_width interval;
     horizon     timestamptz;
     chosen      timestamptz[];
-    one         timestamptz;
 BEGIN
     IF NOT depthgauge.take_turn() THEN
         RETURN -1;
@@ -46,9 +47,10 @@ BEGIN
     END IF;
 
     PERFORM depthgauge.make_room(rollup_name, ARRAY(SELECT DISTINCT b::date FROM unnest(chosen) b));
-    FOREACH one IN ARRAY chosen LOOP
-        PERFORM depthgauge.compute_buckets(rollup_name, one, one + stretch);
-    END LOOP;
+    -- Neighbours go together.
+    PERFORM depthgauge.compute_buckets(rollup_name, min(island.b), max(island.b) + stretch)
+    FROM (SELECT b, b - row_number() OVER (ORDER BY b) * stretch AS start FROM unnest(chosen) b) AS island
+    GROUP BY island.start;
     IF above IS NOT NULL THEN
         INSERT INTO depthgauge.dirty_buckets (rollup, bucket)
         SELECT DISTINCT above, date_bin(above_width, b, 'epoch') FROM unnest(chosen) b;

@@ -44,9 +44,10 @@ BEGIN
     SELECT s.name, format('%I.%I', c.chunk_schema, c.chunk_name)::regclass, c.range_end
     FROM depthgauge.series s
     JOIN timescaledb_information.chunks c ON c.hypertable_schema = 'depthgauge' AND c.hypertable_name = s.name
+    JOIN timescaledb_information.hypertables h ON h.hypertable_schema = 'depthgauge' AND h.hypertable_name = s.name
     JOIN _timescaledb_catalog.chunk k ON k.schema_name = c.chunk_schema AND k.table_name = c.chunk_name
     -- Status 1 is compressed; any further bit says that rows came later and lie beside the compressed ones.
-    WHERE c.range_end <= now() - s.columnstore_after AND k.status <> 1
+    WHERE h.compression_enabled AND c.range_end <= now() - s.columnstore_after AND k.status <> 1
     ORDER BY c.range_end, s.name;
 END
 $$;

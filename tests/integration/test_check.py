@@ -55,6 +55,7 @@ listen = ["127.0.0.1:0"]
         "ok processes",
         "ok redis",
         "ok state_dir",
+        "ok spool",
         "ok web",
         "ok bus",
     ], as_text(findings, 100)
@@ -87,7 +88,7 @@ listen = ["192.0.2.1:9"]
     findings, _ = look(make_inputs(text))
     assert brief(findings) == [
         *("ok config", "ok install", "error supervisor", "error redis", "ok redis", "warning redis"),
-        *("warning state_dir", "error web", "error database", "error web", "error bus"),
+        *("warning state_dir", "warning spool", "error web", "error database", "error web", "error bus"),
     ], as_text(findings, 100)
     assert "hunter2" not in as_text(findings, 100)
     assert all(finding.hint for finding in findings if finding.status is Status.ERROR)
@@ -173,7 +174,7 @@ def test_a_database_before_and_after_migrate_and_without_rights(postgres_databas
     assert "(edition plain)" in ok.message
     assert (behind.status, "run `depthgauge migrate`" in behind.message) == (Status.ERROR, True)
     migrate(dsn)
-    assert brief(list(database.look(dsn))) == ["ok database", "ok database"]
+    assert brief(list(database.look(dsn))) == ["ok database"] * 3
     with psycopg.connect(postgres_database, autocommit=True) as admin:
         admin.execute("DROP ROLE IF EXISTS check_writer")
         admin.execute("CREATE ROLE check_writer LOGIN")
@@ -184,10 +185,27 @@ def test_a_database_before_and_after_migrate_and_without_rights(postgres_databas
             assert closed.message.startswith("user check_writer may not add rows to snapshots, worker_snapshots")
             assert closed.hint is not None
             admin.execute(closed.hint.partition(": ")[2].encode())
-            assert brief(list(database.look(writer))) == ["ok database", "ok database"]
+            assert brief(list(database.look(writer))) == ["ok database"] * 3
         finally:
             admin.execute("DROP OWNED BY check_writer")
             admin.execute("DROP ROLE check_writer")
+
+
+@pytest.mark.needs("postgres")
+def test_a_database_whose_upkeep_nobody_does(postgres_database: str) -> None:
+    dsn = Secret(postgres_database)
+    migrate(dsn)
+    with psycopg.connect(postgres_database, autocommit=True) as admin:
+        admin.execute(
+            "INSERT INTO depthgauge.dirty_buckets (rollup, bucket) VALUES ('queue_metrics_5m', '2026-11-24 12:00Z')"
+        )
+        never = database.look(dsn)[-1]
+        assert (never.status, never.message) == (Status.WARNING, "upkeep has never been done, 1 buckets wait for it")
+        admin.execute("CALL depthgauge.maintain()")
+        assert database.look(dsn)[-1].status is Status.OK
+        admin.execute("UPDATE depthgauge.maintenance SET finished_at = now() - interval '1 hour'")
+        late = database.look(dsn)[-1]
+        assert late.message == "upkeep was last done 60 minutes ago, 0 buckets wait for it"
 
 
 @pytest.mark.needs("postgres")

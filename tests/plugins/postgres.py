@@ -195,3 +195,24 @@ def database(empty_database: str) -> str:
 
     migrate(Secret(empty_database))
     return empty_database
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("plain", marks=pytest.mark.needs("postgres")),
+        pytest.param("apache", marks=pytest.mark.needs("timescaledb")),
+        pytest.param("community", marks=pytest.mark.needs("community")),
+    ]
+)
+def each_edition(request: pytest.FixtureRequest) -> str:
+    """Give the DSN of a fresh database with the schema in it, once in each of the three editions.
+
+    The community one takes one connection at a time.
+    """
+    from depthgauge.secrets import Secret
+    from sink.migrate import migrate
+
+    fixtures = {"plain": "postgres_database", "apache": "timescale_database", "community": "community_database"}
+    dsn = str(request.getfixturevalue(fixtures[request.param]))
+    migrate(Secret(dsn))
+    return dsn

@@ -1,0 +1,123 @@
+"""The settings of a Redis: how to log in to one, and what to read from it."""
+
+from typing import Final
+
+from cli import kinds
+from cli.schema import LOCAL_REDIS, SYSTEMS, Key, Role, Section
+from depthgauge.secrets import Secret
+
+
+def redis_login(prefix: str, default: str | None) -> tuple[Key, ...]:
+    """Return the settings of the login; the variables' names start with ``prefix``."""
+    return (
+        Key(
+            name="url",
+            kind=kinds.REDIS_URL,
+            help="Where it is: `redis://host:6379/0`, `rediss://…` with TLS, or `unix:///path/to/redis.sock?db=0`; user name and password may stand in it.",
+            default=Secret(default) if default else None,
+            default_text=f'"{default}"' if default else None,
+            env=f"{prefix}_URL",
+            secret=True,
+            required=default is None,
+        ),
+        Key(name="username", kind=kinds.NAME, help="User of Redis's ACL.", env=f"{prefix}_USERNAME"),
+        Key(
+            name="password",
+            kind=kinds.SECRET,
+            help="Password, where it does not stand in the URL.",
+            env=f"{prefix}_PASSWORD",
+            secret=True,
+        ),
+    )
+
+
+REDIS: Final = Section(
+    name="redis",
+    help="A Redis whose queues are read. Without any, it is `redis://localhost:6379/0`; `redis = []` at the top of the file means none.",
+    repeated=True,
+    roles=frozenset({Role.EXPORTER}),
+    keys=(
+        Key(
+            name="name",
+            kind=kinds.NAME,
+            help="This server's identity in the fleet, and the `redis` label: the same on every host that reads it.",
+            default="default",
+        ),
+        *redis_login("REDIS", LOCAL_REDIS),
+        Key(
+            name="systems",
+            kind=kinds.several(kinds.choice("auto", *SYSTEMS)),
+            help="Queue systems to read: `auto` tries those that can be told by their keys, one that is named is read in any case.",
+            default=("auto",),
+        ),
+        Key(
+            name="queues",
+            kind=kinds.several(kinds.NAME),
+            help="Queues that are always shown, also when empty: `name` in every system that is in use, or `system:name`.",
+            default=(),
+        ),
+    ),
+    children=(
+        Section(
+            name="redis.laravel",
+            help="What Laravel needs told.",
+            roles=frozenset({Role.EXPORTER}),
+            keys=(
+                Key(
+                    name="prefix",
+                    kind=kinds.TEXT,
+                    help="`database.redis.options.prefix` of the application.",
+                    default_text="found out",
+                ),
+            ),
+        ),
+        Section(
+            name="redis.rq",
+            help="What RQ needs told.",
+            roles=frozenset({Role.EXPORTER}),
+            keys=(Key(name="prefix", kind=kinds.TEXT, help="`RQ_KEY_PREFIX` of the application.", default="rq"),),
+        ),
+        Section(
+            name="redis.list",
+            help="A plain list that is used as a queue.",
+            repeated=True,
+            roles=frozenset({Role.EXPORTER}),
+            keys=(
+                Key(name="key", kind=kinds.TEXT, help="The list's key.", required=True),
+                Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key"),
+                Key(
+                    name="take",
+                    kind=kinds.choice("left", "right"),
+                    help="The end that jobs are taken from: `left` (LPOP) or `right` (RPOP).",
+                    default="left",
+                ),
+                Key(
+                    name="processing",
+                    kind=kinds.TEXT,
+                    help="Key of the list of jobs that were taken and are not done (LMOVE, BRPOPLPUSH).",
+                ),
+                Key(
+                    name="time_field",
+                    kind=kinds.TEXT,
+                    help="Where a job that is a JSON object has the time it was put in, dotted: `meta.queued_at`.",
+                ),
+            ),
+        ),
+        Section(
+            name="redis.sorted_set",
+            help="A sorted set that is used as a queue.",
+            repeated=True,
+            roles=frozenset({Role.EXPORTER}),
+            keys=(
+                Key(name="key", kind=kinds.TEXT, help="The sorted set's key.", required=True),
+                Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key"),
+                Key(
+                    name="score",
+                    kind=kinds.choice("due", "priority"),
+                    help="What scores are: `due` times (unix, in s, ms or µs) or a `priority`.",
+                    default="due",
+                ),
+            ),
+        ),
+    ),
+)
