@@ -95,7 +95,7 @@ class Stage:
             pipe.execute()
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0, *, step: float = 0.05) -> None:
     """Wait until a condition holds; an OSError or a Redis error counts as not yet."""
     deadline = time.monotonic() + seconds
     while True:
@@ -106,7 +106,7 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
             pass
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {seconds} s still not: {condition}")
-        time.sleep(0.05)
+        time.sleep(step)
 
 
 def timed(call: Callable[[], object], times: int) -> list[float]:

@@ -164,6 +164,10 @@ class Builder:
     def sink(self, retention: Retention) -> SinkSettings | None:
         """Return the sink's settings, None for another role."""
         node = self.one("sink")
+        if self.get(node, "claim_after") <= self.get(node, "batch_seconds"):
+            self.complain(
+                node, "claim_after", "has to be longer than batch_seconds: other sinks would take what this one gathers"
+            )
         dsn, bus, web = self.dsn(), self.bus(), self.web(Role.SINK)
         if Role.SINK not in self.roles or dsn is None or bus is None:
             return None
@@ -173,6 +177,7 @@ class Builder:
             consumer=self.get(node, "consumer") or self._consumer(web),
             batch_rows=self.get(node, "batch_rows"),
             batch_seconds=self.get(node, "batch_seconds"),
+            claim_after=self.get(node, "claim_after"),
             retention=retention,
             maintain_every=self.get(node, "maintain_every"),
             gaps_open=self.get(node, "gaps_open"),

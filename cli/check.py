@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.aspects import bus, database, host, redis_servers, spool, supervisors
+from cli.aspects import bus, database, host, listeners, redis_servers, spool, supervisors
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
 from cli.config import load, mentions
 from cli.effective import show
@@ -62,6 +62,8 @@ def look(
 def _exporter_looks(settings: ExporterSettings, run_ids: dict[str, str], proc: Path) -> Iterator[tuple[Subject, Look]]:
     for each in settings.supervisors:
         yield Subject(aspect="supervisor", target=each.name), partial(supervisors.look, each, proc)
+        look_at_listener = partial(listeners.look, each.name, settings.state_dir, has_bus=settings.bus is not None)
+        yield Subject(aspect="listener", target=each.name), look_at_listener
     for server in settings.redis:
         yield Subject(aspect="redis", target=server.name), partial(_redis, server, run_ids)
     if settings.state_dir is not None:

@@ -171,6 +171,12 @@ SINK: Final = Section(
             default=1.0,
         ),
         Key(
+            name="claim_after",
+            kind=kinds.seconds(5, 86_400),
+            help="Seconds after which snapshots that another sink has read and not written are taken over from it: longer than a batch takes.",
+            default=60.0,
+        ),
+        Key(
             name="maintain_every",
             kind=kinds.duration(timedelta(0), timedelta(days=1), '"0s" to "1d"'),
             help="Pause between two calls of `depthgauge.maintain()`; `0s` leaves them to other sinks or to a job of yours.",

@@ -10,6 +10,7 @@ from typing import Final
 
 from depthgauge.snapshot import Supervisor
 from exporter.collect import Collector, Identity, Leases, source_timeout
+from exporter.event_source import EventSource
 from exporter.queues import COMMAND_LINES, SYSTEMS
 from exporter.settings import ExporterSettings
 from exporter.sources.processes import ResourceReader
@@ -42,6 +43,12 @@ class Assembly:
     ) -> None:
         timeout = source_timeout(settings.interval)
         self.redis = [RedisQueuesSource(each, clock=clock, timeout=timeout) for each in settings.redis]
+        self.events = EventSource(
+            [each.name for each in settings.supervisors],
+            # Without a bus nothing would carry them on.
+            state_dir=settings.state_dir if settings.bus is not None else None,
+            clock=clock,
+        )
         self._resources = ResourceReader(proc, ticks=os.sysconf("SC_CLK_TCK"), page_size=os.sysconf("SC_PAGE_SIZE"))
         self._workers = WorkerMap(
             rules={each.name: each.rules for each in settings.supervisors},
@@ -62,6 +69,7 @@ class Assembly:
             clock=clock,
             drops=drops,
             earlier_drops=earlier_drops,
+            events=self.events,
         )
 
     def discover(self, seconds: float) -> None:

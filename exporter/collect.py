@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from msgspec import structs
 
 from depthgauge.errors import ErrorKind
-from depthgauge.snapshot import Cycle, Part, RedisQueues, Snapshot, SourceStatus, Supervisor
+from depthgauge.snapshot import Cycle, Part, ProcessEvent, RedisQueues, Snapshot, SourceStatus, Supervisor
 from exporter.runner import Runner, Source
 from exporter.slots import next_step, slot_of
 
@@ -61,6 +61,21 @@ class EveryoneCollects:
         return True
 
 
+class Events(Protocol):
+    """Tells what has happened to processes."""
+
+    def gather(self, parts: Sequence[Supervisor], *, seq: int) -> tuple[ProcessEvent, ...]:
+        """Return the events for the snapshot ``seq``; ``parts`` are the supervisors that were read for it."""
+
+
+class NoEvents:
+    """Where nobody asks what has happened."""
+
+    def gather(self, parts: Sequence[Supervisor], *, seq: int) -> tuple[ProcessEvent, ...]:  # noqa: ARG002  the protocol's signature
+        """Return nothing."""
+        return ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
     """Who takes the snapshots."""
@@ -84,6 +99,7 @@ class Collector:
         clock: Callable[[], datetime],
         drops: Callable[[], Mapping[str, int]] = dict,
         earlier_drops: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
+        events: Events | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.identity = identity
@@ -99,6 +115,7 @@ class Collector:
         self._monotonic = monotonic
         self._drops = drops
         self._earlier_drops = earlier_drops
+        self._events = events or NoEvents()
         self._enriched: dict[str, Supervisor] = {}
         self._host_status: SourceStatus | None = None
         self._rests: set[str] = set()
@@ -142,7 +159,8 @@ class Collector:
         for supervisor in asked:
             supervisor.wait(deadline - self._monotonic())
             self._judge_pace(supervisor)
-        supervisors = self._join()
+        supervisors, news = self._join()
+        events = self._events.gather(news, seq=seq)
         for redis in allowed:
             redis.wait(deadline - self._monotonic())
         taken_at = self._clock()
@@ -159,6 +177,7 @@ class Collector:
             earlier_drops=dict(self._earlier_drops()),
             sources=tuple(status for status in (*statuses, self._host_status) if status is not None),
             supervisors=supervisors,
+            events=events,
             queues=tuple(runner.part for runner in allowed if runner.part is not None),
         )
         return _without_expired(snapshot)
@@ -173,8 +192,11 @@ class Collector:
         if status is not None and status.seconds is not None and status.seconds > GENTLE * self.identity.interval:
             self._rests.add(runner.source.target)
 
-    def _join(self) -> tuple[Supervisor, ...]:
-        """Add resources and queues to the parts read in this slot; keep earlier ones as they were."""
+    def _join(self) -> tuple[tuple[Supervisor, ...], Sequence[Supervisor]]:
+        """Add resources and queues to the parts read in this slot; keep earlier ones as they were.
+
+        Return all parts, and those that are new.
+        """
         parts = {runner.source.target: runner.part for runner in self._supervisors if runner.part is not None}
         news = [part for part in parts.values() if self._is_new(part)]
         if news:
@@ -190,7 +212,7 @@ class Collector:
             else:
                 self._host_status = self._processes_status(started, None)
             self._enriched.update((part.name, part) for part in joined)
-        return tuple(self._enriched[name] for name in parts if name in self._enriched)
+        return tuple(self._enriched[name] for name in parts if name in self._enriched), news
 
     def _is_new(self, part: Supervisor) -> bool:
         known = self._enriched.get(part.name)

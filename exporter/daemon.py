@@ -22,6 +22,7 @@ from exporter import metrics
 from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
 from exporter.depot import Depot
+from exporter.event_metrics import EventMetrics
 from exporter.lease import LeasedRedis, LeaseKeeper, Standing, host_lease, redis_lease
 from exporter.publish import Publisher
 from exporter.settings import ExporterSettings
@@ -109,7 +110,11 @@ class Daemon:
         # The text format has no place for creation times; the library would make series of them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         ProcessCollector(registry=registry)
-        self._bus = Bus(settings, settings.bus, run_id, registry, clock=clock) if settings.bus is not None else None
+        self._bus = (
+            Bus(settings, settings.bus, run_id, registry, clock=clock, settled=self._settled)
+            if settings.bus is not None
+            else None
+        )
         leases = self._bus.leases if self._bus is not None else None
         self._assembly = Assembly(
             settings,
@@ -131,6 +136,7 @@ class Daemon:
         )
         self.server = Server(settings.web, app)
         registry.register(_ServerMetrics(self.server))
+        registry.register(EventMetrics(self._assembly.events))
 
     def run(self, stop: threading.Event) -> None:
         """Serve and collect until ``stop`` is set; raise OSError if an address cannot be bound."""
@@ -164,6 +170,9 @@ class Daemon:
         self.store.put(snapshot)
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
+
+    def _settled(self, seq: int) -> None:
+        self._assembly.events.settled(seq)
 
 
 class _ServerMetrics(Collector):

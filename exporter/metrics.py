@@ -7,6 +7,7 @@ from typing import Final
 
 from depthgauge.exposition import Metric
 from exporter import spool_metrics
+from exporter.event_families import EVENT_FAMILIES
 
 _PROCESS: Final = ("supervisor", "group", "process")
 _QUEUE: Final = ("redis", "system", "queue")
@@ -326,6 +327,7 @@ OWN: Final[tuple[Metric, ...]] = (
     BUS_CACHE_ERRORS,
     *spool_metrics.TABLE,
     LEASE_HELD,
+    *EVENT_FAMILIES,
     HTTP_EVICTED,
     HTTP_FAILURES,
 )

@@ -38,6 +38,8 @@ class Parsed(NamedTuple):
     """Records behind the last good frame that were written whole and cannot be read."""
     torn: bool
     """Whether it ends within a frame: an append that was never said to have been done."""
+    good: int
+    """Bytes up to the end of the last good frame."""
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ def _crc(number: int, slot: float, body: bytes) -> int:
 def parse(data: bytes) -> Parsed:
     """Return every frame that is whole; what is damaged is skipped up to the next frame that is good."""
     frames: list[Frame] = []
-    damaged, torn, at = 0, False, 0
+    damaged, torn, at, good_end = 0, False, 0, 0
     last = -1
     while at < len(data):
         good, end = _read(data, at)
@@ -86,12 +88,13 @@ def parse(data: bytes) -> Parsed:
                 frames.append(good)
                 last = good.number
             damaged, torn, at = 0, False, end
+            good_end = end
             continue
         torn = end > len(data)
         damaged += not torn
         following = data.find(MAGIC, at + 1)
         at = following if following >= 0 else len(data)
-    return Parsed(frames, damaged, torn)
+    return Parsed(frames, damaged, torn, good_end)
 
 
 def _read(data: bytes, at: int) -> tuple[Frame | None, int]:
@@ -135,6 +138,10 @@ def survey(folder: Path) -> Found:
         torn = parsed.torn
         if following is None:
             end = (parsed.frames[-1].number + 1 if parsed.frames else first) + parsed.damaged
+            if torn and not parsed.damaged:
+                # So that it takes no room that is counted.
+                size = parsed.good
+                os.truncate(path, size)
         else:
             # All up to the next segment's first were synced, whether they can be read or not.
             end = following

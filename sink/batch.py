@@ -1,8 +1,8 @@
 """Stream entries sorted into what becomes rows and what does not, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from depthgauge import stream
 from depthgauge.errors import CorruptEntry, NewerVersion
@@ -41,43 +41,54 @@ class Sorted:
     vanished: list[Entry] = field(default_factory=list)
     """Pending, but no longer on the stream."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.accepted or self.rejected or self.newer or self.too_late or self.vanished)
 
-def sort(entries: Sequence[Entry], *, now: datetime, oldest: datetime) -> Sorted:
-    """Sort entries; slots before ``oldest`` are too late."""
+    def entries(self) -> Iterator[Entry]:
+        """Give all entries."""
+        yield from (each.entry for each in self.accepted)
+        yield from (each.entry for each in self.rejected)
+        yield from (entry for entry, _ in self.newer)
+        yield from self.too_late
+        yield from self.vanished
+
+    def add(self, entry: Entry, *, now: datetime, oldest: datetime) -> None:
+        """Sort one more entry; a snapshot for a slot before ``oldest`` (aware) is too late."""
+        if entry.fields is None:
+            self.vanished.append(entry)
+            return
+        if entry.problem is not None:
+            self.rejected.append(Rejected(entry, "corrupt", entry.problem))
+            return
+        try:
+            snapshot = stream.decode(entry.fields)
+            rows = rows_of(snapshot)
+        except NewerVersion as exc:
+            self.newer.append((entry, str(exc)))
+        except CorruptEntry as exc:
+            self.rejected.append(Rejected(entry, "corrupt", str(exc)))
+        except (ValueError, TypeError, OverflowError) as exc:
+            # The types were right and the values still made no rows: times beyond the calendar, for instance.
+            self.rejected.append(Rejected(entry, "corrupt", f"snapshot makes no rows: {exc!r}"))
+        else:
+            self._place(Accepted(entry, rows), now, oldest)
+
+    def _place(self, accepted: Accepted, now: datetime, oldest: datetime) -> None:
+        slot = accepted.rows.ledger.recorded_at
+        if slot < oldest:
+            self.too_late.append(accepted.entry)
+        elif slot > now + FUTURE:
+            text = f"snapshot is for {slot.isoformat()}, more than {FUTURE} ahead of this sink's clock"
+            self.rejected.append(Rejected(accepted.entry, "future", text))
+        else:
+            self.accepted.append(accepted)
+
+
+def sort(entries: Iterable[Entry], *, now: datetime, oldest: datetime) -> Sorted:
+    """Sort entries: pure but for the times it is given, both aware."""
     result = Sorted()
     for entry in entries:
-        _sort_one(entry, result, now, oldest)
+        result.add(entry, now=now, oldest=oldest)
     return result
-
-
-def _sort_one(entry: Entry, result: Sorted, now: datetime, oldest: datetime) -> None:
-    if entry.fields is None:
-        result.vanished.append(entry)
-        return
-    if entry.problem is not None:
-        result.rejected.append(Rejected(entry, "corrupt", entry.problem))
-        return
-    try:
-        snapshot = stream.decode(entry.fields)
-        rows = rows_of(snapshot)
-    except NewerVersion as exc:
-        result.newer.append((entry, str(exc)))
-    except CorruptEntry as exc:
-        result.rejected.append(Rejected(entry, "corrupt", str(exc)))
-    except (ValueError, TypeError, OverflowError) as exc:
-        # The types were right and the values still made no rows: times beyond the calendar, for instance.
-        result.rejected.append(Rejected(entry, "corrupt", f"snapshot makes no rows: {exc!r}"))
-    else:
-        slot = snapshot.slot.astimezone(UTC)
-        if slot < oldest:
-            result.too_late.append(entry)
-        elif slot > now + FUTURE:
-            result.rejected.append(
-                Rejected(
-                    entry,
-                    "future",
-                    f"snapshot is for {slot.isoformat()}, more than {FUTURE} ahead of this sink's clock",
-                )
-            )
-        else:
-            result.accepted.append(Accepted(entry, rows))

@@ -6,13 +6,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Final, LiteralString
+from typing import Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from depthgauge.errors import DepthgaugeError
 from depthgauge.secrets import Secret, masked
+from sink import queries
 from sink.schema import Connection
 
 log = logging.getLogger(__name__)
@@ -29,12 +30,9 @@ _DEFAULTS: Final = {
     "target_session_attrs": "read-write",
 }
 
-_SESSION: Final[tuple[tuple[LiteralString, LiteralString], ...]] = (
-    ("SHOW statement_timeout", "SET statement_timeout = '30s'"),
-    ("SHOW lock_timeout", "SET lock_timeout = '5s'"),
-    ("SHOW idle_in_transaction_session_timeout", "SET idle_in_transaction_session_timeout = '60s'"),
-)
-"""What a session gets where neither the connection string, nor the role, nor the server sets it."""
+
+class NotConnected(psycopg.OperationalError):
+    """No connection could be made. libpq keeps the server's error code to itself here: the text is all there is."""
 
 
 def parameters(dsn: Secret, *, application: str = APPLICATION) -> dict[str, str]:
@@ -49,22 +47,36 @@ def parameters(dsn: Secret, *, application: str = APPLICATION) -> dict[str, str]
     defaults = {name: value for name, value in _DEFAULTS.items() if environment.get(name, "") not in os.environ}
     if "PGAPPNAME" not in os.environ:
         defaults["application_name"] = application
-    return {**defaults, **given}
+    # Arrays are packed by ourselves, texts in them as UTF-8.
+    return {**defaults, **given, "client_encoding": "UTF8"}
 
 
 def connect(dsn: Secret, *, application: str = APPLICATION) -> Connection:
     """Return a connection in autocommit; raise psycopg.Error. A server that never answers ends in ``connect_timeout``."""
-    made: Connection = psycopg.connect(autocommit=True, **parameters(dsn, application=application))  # type: ignore[arg-type]  # libpq takes texts for all of them
+    try:
+        made: Connection = psycopg.connect(autocommit=True, **parameters(dsn, application=application))  # type: ignore[arg-type]  # libpq takes texts for all of them
+    except psycopg.errors.ConnectionTimeout:
+        raise
+    except psycopg.OperationalError as exc:
+        raise NotConnected(masked(str(exc)).strip()) from exc
     return made
 
 
-def configure(connection: Connection) -> None:
-    """Give a session its time-outs and its time zone."""
-    for show, change in _SESSION:
-        row = connection.execute(show).fetchone()
-        if row is not None and row[0] == "0":
-            connection.execute(change)
-    connection.execute("SET timezone = 'UTC'")
+@contextlib.contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Run the block in a transaction that has its time-outs and its time zone; raise psycopg.Error.
+
+    Nothing is set for the session: behind a pooler the next transaction may have another one, and this one another client.
+    """
+    with connection.transaction():
+        connection.execute(queries.LIMITS)
+        yield
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Say whether a pooler stands between: it has told us a process id that is not the one which answers."""
+    row = connection.execute(queries.BACKEND).fetchone()
+    return row is None or row[0] != connection.info.backend_pid
 
 
 class Lifeline:

@@ -1,107 +1,84 @@
-"""The loop: stream to database to acknowledgement, in this order, so that nothing is ever acknowledged unwritten."""
+"""The loop: batch to database to acknowledgement, in this order, so that nothing is ever acknowledged unwritten.
+
+Another thread reads and decodes (fetch.py); what it has read is pending on the stream until this one has committed it.
+"""
 
 import logging
-import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
-from depthgauge.backoff import Backoff
-from depthgauge.errors import SourceError
 from sink.batch import Rejected, Sorted, sort
-from sink.deliver import FIRST_DELAY, LONGEST_DELAY, Delivery, Stopped
+from sink.deliver import Delivery
+from sink.fetch import READ_COUNT, Fetcher
+from sink.handover import Handover
 from sink.inbox import Entry, Inbox
+from sink.patience import Patience, Stopped
 from sink.settings import SinkSettings
 from sink.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-READ_COUNT: Final = 50
-READ_WAIT: Final = 1.0
-"""Seconds that one read waits for the first entry: also how long a stop may have to wait for it."""
-CLAIM_IDLE: Final = 60.0
-"""Seconds after which another sink's pending entry is taken over: longer than a batch may take."""
-CLAIM_EVERY: Final = 20.0
+CLAIMS: Final = 3
+"""Tries to claim within the time after which a pending entry is given up by its sink."""
 STATE_EVERY: Final = 5.0
+FORGET_AFTER: Final = 86_400.0
+"""Seconds after which a consumer of the group that has nothing pending and asks for nothing is taken off its list."""
 NEWER_REMEMBERED: Final = 10_000
 
 
 class Consumer:
-    """Reads, writes and acknowledges; ``run`` blocks until told to stop. Not for several threads at once."""
+    """Writes and acknowledges, with the reading in a thread of its own; ``run`` blocks until told to stop."""
 
     def __init__(
         self,
         settings: SinkSettings,
+        *,
         inbox: Inbox,
+        fetcher: Fetcher,
+        handover: Handover,
         delivery: Delivery,
         telemetry: Telemetry,
+        patience: Patience,
         stop: threading.Event,
-        *,
-        oldest: Callable[[datetime], datetime],
         clock: Callable[[], datetime],
+        oldest: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
         self._inbox = inbox
+        self._handover = handover
         self._delivery = delivery
         self._telemetry = telemetry
+        self._bus = patience
         self._stop = stop
-        self._oldest = oldest
         self._clock = clock
+        self._oldest = oldest
         self._monotonic = monotonic
-        self._backoff = Backoff(first=FIRST_DELAY, most=LONGEST_DELAY, random=random.random)
-        self._told: str | None = None
-        self._waiting: deque[Entry] = deque()
+        self._claim_after = settings.claim_after
         self._newer: dict[bytes, None] = {}
         self._claimed_at = self._state_at = monotonic()
+        self._reading = threading.Thread(target=fetcher.run, name="fetch", daemon=True)
 
     def run(self) -> None:
         """Consume until stopped; raise SchemaError if the database's schema is not ours at the start."""
         try:
             self._delivery.connect()
-            self._take_up_own()
+            # Not before: what this sink reads, no other one gets.
+            self._reading.start()
             while not self._stop.is_set():
                 self._upkeep()
-                self._handle(self._gather())
+                batch = self._handover.take()
+                if batch is not None:
+                    self._handle(batch)
         except Stopped:
             log.info("stopped; what is not committed stays on the stream")
 
-    def _take_up_own(self) -> None:
-        """Finish what an earlier run of this sink had read and not acknowledged."""
-        after = b"0-0"
-        while True:
-            cursor = after
-            entries = self._bus(lambda: self._inbox.own(cursor, READ_COUNT))  # noqa: B023  called at once
-            if not entries:
-                return
-            log.info("taking up %d entries of an earlier run", len(entries))
-            self._handle(sort(entries, now=self._clock(), oldest=self._oldest(self._clock())))
-            after = entries[-1].id
-
-    def _gather(self) -> Sorted:
-        """Return a batch: as many entries as make ``batch_rows`` rows, or what comes within ``batch_seconds``."""
-        batch = Sorted()
-        rows, deadline = 0, None
-        while rows < self._settings.batch_rows and not self._stop.is_set():
-            if not self._waiting:
-                left = READ_WAIT if deadline is None else deadline - self._monotonic()
-                if left <= 0:
-                    break
-                wait = min(READ_WAIT, left)
-                self._waiting.extend(self._bus(lambda: self._inbox.read(READ_COUNT, wait=wait)))  # noqa: B023  called at once
-                if not self._waiting:
-                    break
-            if deadline is None:
-                deadline = self._monotonic() + self._settings.batch_seconds
-            before = len(batch.accepted)
-            _append(batch, sort([self._waiting.popleft()], now=self._clock(), oldest=self._oldest(self._clock())))
-            rows += sum(accepted.rows.total for accepted in batch.accepted[before:])
-        return batch
+    def join(self) -> None:
+        """Wait for the reading to end, once told to stop."""
+        if self._reading.is_alive():
+            self._reading.join()
 
     def _handle(self, batch: Sorted) -> None:
         rejected = [*batch.rejected, *self._delivery.commit(batch.accepted)]
@@ -117,11 +94,17 @@ class Consumer:
             self._quarantine(each)
         for entry, message in batch.newer:
             self._leave(entry, message)
+        self._handover.release(batch.entries())
 
     def _quarantine(self, rejected: Rejected) -> None:
-        self._bus(lambda: self._inbox.quarantine(rejected.entry, rejected.error))
+        evicted = self._bus(lambda: self._inbox.quarantine(rejected.entry, rejected.reason, rejected.error))
         self._telemetry.quarantined.labels(rejected.reason).inc()
-        log.error("entry %s went to the quarantine: %s", rejected.entry.id.decode("ascii", "replace"), rejected.error)
+        self._telemetry.quarantine_evicted.inc(evicted)
+        log.error(
+            "entry %s went to the quarantine (see depthgauge quarantine list): %s",
+            rejected.entry.id.decode("ascii", "replace"),
+            rejected.error,
+        )
 
     def _leave(self, entry: Entry, message: str) -> None:
         if not self._newer:
@@ -135,52 +118,27 @@ class Consumer:
         if now - self._state_at >= STATE_EVERY:
             self._state_at = now
             state = self._bus(self._inbox.state)
-            self._telemetry.bus_state(entries=state.entries, pending=state.pending)
-        if now - self._claimed_at >= CLAIM_EVERY:
+            self._telemetry.bus_state(state)
+            if state.pending == 0 and self._newer:
+                self._newer.clear()
+                self._telemetry.newer.set(0)
+        if now - self._claimed_at >= self._claim_after / CLAIMS:
             self._claimed_at = now
             self._claim()
+            for name in self._bus(lambda: self._inbox.forget_idle(FORGET_AFTER)):
+                log.info("consumer %s was idle for long and has nothing pending: taken off the group's list", name)
 
     def _claim(self) -> None:
+        """Take over what other sinks left pending, and what was read for this one by an exchange that broke off."""
         cursor = b"0-0"
         while not self._stop.is_set():
             at = cursor
-            cursor, entries = self._bus(lambda: self._inbox.claim(at, READ_COUNT, idle=CLAIM_IDLE))  # noqa: B023  called at once
-            others = [entry for entry in entries if entry.id not in self._newer]
+            cursor, entries = self._bus(lambda: self._inbox.claim(at, READ_COUNT, idle=self._claim_after))  # noqa: B023  called at once
+            others = [entry for entry in self._handover.not_held(entries) if entry.id not in self._newer]
             self._telemetry.claimed.inc(len(others))
-            self._handle(sort(others, now=self._clock(), oldest=self._oldest(self._clock())))
+            self._handle(sort(others, now=self._clock(), oldest=self._oldest()))
             if cursor == b"0-0":
                 return
-
-    def _bus(self, call: Callable[[], T]) -> T:
-        """Do something on the bus; repeat it until it works, or raise Stopped. All of it may be repeated safely."""
-        while True:
-            try:
-                result = call()
-            except SourceError as exc:
-                self._telemetry.bus_up.set(0)
-                self._telemetry.bus_errors.labels(exc.kind.value).inc()
-                if self._told != exc.kind:
-                    self._told = exc.kind
-                    log.error(  # noqa: TRY400  the message says it all
-                        "cannot use the bus, will try again: %s", exc, extra={"reason": exc.kind.value}
-                    )
-                if self._stop.wait(self._backoff.next_delay()):
-                    raise Stopped from exc
-            else:
-                if self._told is not None:
-                    log.info("the bus answers again")
-                    self._told = None
-                self._backoff.reset()
-                self._telemetry.bus_up.set(1)
-                return result
-
-
-def _append(batch: Sorted, more: Sorted) -> None:
-    batch.accepted += more.accepted
-    batch.rejected += more.rejected
-    batch.newer += more.newer
-    batch.too_late += more.too_late
-    batch.vanished += more.vanished
 
 
 def _chunks(ids: Sequence[bytes], size: int = 500) -> Iterator[Sequence[bytes]]:

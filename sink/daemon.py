@@ -14,7 +14,10 @@ from depthgauge.exposition import CONTENT_TYPE
 from depthgauge.httpd import Request, Response, Server, text
 from sink.consume import Consumer
 from sink.deliver import Delivery
+from sink.fetch import Fetcher
+from sink.handover import Handover
 from sink.inbox import Inbox
+from sink.patience import BusHealth, Patience
 from sink.retention import Horizon
 from sink.settings import SinkSettings
 from sink.telemetry import Telemetry
@@ -61,12 +64,32 @@ class Sink:
         self._writer = Writer(settings.dsn, horizon, deadline=database_deadline)
         self._upkeep = Upkeep(settings, UpkeepTelemetry(self._registry), horizon)
         self._inbox = Inbox(settings.bus.url, settings.consumer, timeout=bus_timeout)
-        delivery = Delivery(self._writer, self.telemetry, self._stop)
-        self._consumer = Consumer(
-            settings, self._inbox, delivery, self.telemetry, self._stop, oldest=horizon.oldest, clock=clock
-        )
+        self._consumer = self._assemble(clock, horizon, bus_timeout)
         self._thread = threading.Thread(target=self._consume, name="consume", daemon=True)
         self.server = Server(settings.web, self._answer)
+
+    def _assemble(self, clock: Callable[[], datetime], horizon: Horizon, bus_timeout: float) -> Consumer:
+        settings, stop, telemetry = self._settings, self._stop, self.telemetry
+
+        def oldest() -> datetime:
+            return horizon.oldest(clock())
+
+        health, handover = BusHealth(telemetry), Handover(stop)
+        reader = Inbox(settings.bus.url, settings.consumer, timeout=bus_timeout)
+        reading = Patience(health, "reading", stop)
+        fetcher = Fetcher(settings, reader, handover, reading, stop, clock=clock, oldest=oldest)
+        return Consumer(
+            settings,
+            inbox=self._inbox,
+            fetcher=fetcher,
+            handover=handover,
+            delivery=Delivery(self._writer, telemetry, stop),
+            telemetry=telemetry,
+            patience=Patience(health, "writing", stop),
+            stop=stop,
+            clock=clock,
+            oldest=oldest,
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Serve and consume until ``stop`` is set.
@@ -97,8 +120,10 @@ class Sink:
         except BaseException as exc:  # noqa: BLE001  whatever ends the consumer ends the sink: run() raises it
             self._failure = exc
         finally:
+            self._stop.set()
             self._writer.close()
             self._inbox.close()
+            self._consumer.join()
             self._ended.set()
 
     def _answer(self, request: Request) -> Response:

@@ -3,39 +3,44 @@
 import logging
 import random
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import psycopg
 
 from depthgauge.backoff import Backoff
 from depthgauge.errors import SchemaError
+from depthgauge.secrets import masked
 from sink.batch import Accepted, Rejected
+from sink.patience import FIRST_DELAY, LONGEST_DELAY, Stopped
 from sink.telemetry import Telemetry
-from sink.verdict import Verdict, reason, verdict
+from sink.verdict import Verdict, hint, reason, verdict
 from sink.write import Outcome, Writer
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY: Final = 0.2
-LONGEST_DELAY: Final = 30.0
 PARTITION_TRIES: Final = 3
 """After so many failures for want of a partition, a human has to look."""
 
 _Failure = (psycopg.Error, SchemaError, TypeError, ValueError, OverflowError)
 
 
-class Stopped(Exception):  # noqa: N818  it is no error: the sink was told to stop
-    """The sink is to stop; what is not committed stays pending on the stream."""
-
-
 class Delivery:
     """Commits batches; blocks until they are in, or until ``stop`` is set."""
 
-    def __init__(self, writer: Writer, telemetry: Telemetry, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        telemetry: Telemetry,
+        stop: threading.Event,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._writer = writer
         self._telemetry = telemetry
         self._stop = stop
+        self._monotonic = monotonic
         self._backoff = Backoff(first=FIRST_DELAY, most=LONGEST_DELAY, random=random.random)
         self._told: str | None = None
         self._partition_failures = 0
@@ -56,6 +61,7 @@ class Delivery:
         """Commit a batch; return the entries that the database will never take. Raise Stopped."""
         if not batch:
             return []
+        started = self._monotonic()
         while True:
             try:
                 outcome = self._writer.commit([accepted.rows for accepted in batch])
@@ -68,6 +74,7 @@ class Delivery:
             else:
                 self._well()
                 self._count(outcome)
+                self._telemetry.batch_seconds.observe(self._monotonic() - started)
                 return []
 
     def _without_poison(self, batch: Sequence[Accepted], error: BaseException) -> list[Rejected]:
@@ -94,7 +101,13 @@ class Delivery:
         self._telemetry.database_up.set(0)
         if self._told != kind:
             self._told = kind
-            log.error("cannot write to the database, will try again: %s", str(error).strip(), extra={"reason": kind})
+            advice = hint(error)
+            log.error(
+                "cannot write to the database, will try again: %s%s",
+                masked(str(error)).strip(),
+                f" ({advice})" if advice else "",
+                extra={"reason": kind},
+            )
 
     def _well(self) -> None:
         if self._told is not None:

@@ -12,9 +12,11 @@ from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.secrets import Secret, masked
 
 QUARANTINE_LENGTH: Final = 1_000
-"""Entries that the quarantine stream keeps, about."""
-QUARANTINE_BODY: Final = 256 * 1024
-"""Bytes of a quarantined snapshot that are kept; a larger one is left out."""
+"""Entries that the quarantine stream keeps; the oldest go first."""
+QUARANTINE_BODY: Final = 1024 * 1024
+"""Bytes of a quarantined snapshot, compressed, that are kept; a larger one is left out."""
+QUARANTINE_BYTES: Final = 64 * 1024 * 1024
+"""Memory of the quarantine beyond which bodies are left out: the bus is shared."""
 _ERROR_LENGTH: Final = 2_000
 _CLEAR: Final = (b"v", b"host", b"run", b"seq", b"slot")
 _CLEAR_LENGTH: Final = 1_000
@@ -36,6 +38,13 @@ class BusState:
 
     entries: int
     pending: int
+    """Entries that sinks have read and not acknowledged."""
+    oldest_pending: float | None
+    """Unix time at which the oldest of them came onto the stream; None without any."""
+    size: int | None
+    """Bytes of the bus's memory that the stream takes; None where this user may not ask."""
+    quarantined: int | None
+    """Entries in the quarantine; None where this user may not ask."""
 
 
 class Inbox:
@@ -77,34 +86,76 @@ class Inbox:
         if ids:
             self._transaction([("XACK", stream.STREAM, stream.GROUP, *ids), ("XDEL", stream.STREAM, *ids)])
 
-    def quarantine(self, entry: Entry, error: str) -> None:
-        """Move an entry to the quarantine stream, with the reason: all of it or nothing."""
+    def quarantine(self, entry: Entry, reason: str, error: str) -> int:
+        """Move an entry to the quarantine stream, all of it or nothing; return how many older ones had to make room."""
         fields = entry.fields or {}
-        kept: list[str | bytes] = ["error", error[:_ERROR_LENGTH], "id", entry.id, "consumer", self._consumer]
+        kept: list[str | bytes] = ["reason", reason, "error", error[:_ERROR_LENGTH], "id", entry.id]
+        kept += ["consumer", self._consumer]
         for name in _CLEAR:
             if name in fields:
                 kept += [name, fields[name][:_CLEAR_LENGTH]]
         body = fields.get(b"d")
         if body is not None:
-            kept += ["d", body] if len(body) <= QUARANTINE_BODY else ["d_bytes", str(len(body))]
-        self._transaction(
+            kept += ["d", body] if self._has_room(len(body)) else ["d_bytes", str(len(body))]
+        before, _, after, *_ = self._transaction(
             [
-                ("XADD", stream.QUARANTINE, "MAXLEN", "~", QUARANTINE_LENGTH, "*", *kept),
+                ("XLEN", stream.QUARANTINE),
+                ("XADD", stream.QUARANTINE, "MAXLEN", "=", QUARANTINE_LENGTH, "*", *kept),
+                ("XLEN", stream.QUARANTINE),
                 ("XACK", stream.STREAM, stream.GROUP, entry.id),
                 ("XDEL", stream.STREAM, entry.id),
             ]
         )
+        return _int(before) + 1 - _int(after)
+
+    def _has_room(self, body: int) -> bool:
+        (used,) = self._exchange([("MEMORY", "USAGE", stream.QUARANTINE)], self._timeout)
+        # Without the right to ask, the number of entries is the only bound.
+        return body <= QUARANTINE_BODY and (not isinstance(used, int) or used + body <= QUARANTINE_BYTES)
 
     def state(self) -> BusState:
-        """Return the stream's length and the number of entries pending in the group."""
-        length, pending = self._exchange(
-            [("XLEN", stream.STREAM), ("XPENDING", stream.STREAM, stream.GROUP)], self._timeout
+        """Return how much is on the stream, pending, and in the quarantine."""
+        length, pending, size, quarantined = self._exchange(
+            [
+                ("XLEN", stream.STREAM),
+                ("XPENDING", stream.STREAM, stream.GROUP),
+                ("MEMORY", "USAGE", stream.STREAM),
+                ("XLEN", stream.QUARANTINE),
+            ],
+            self._timeout,
         )
         if isinstance(length, ReplyError):
             raise self._refused(length)
         # Without a group nothing is pending; the next read creates it.
-        count = _list(pending)[0] if isinstance(pending, list) else 0
-        return BusState(_int(length), _int(count))
+        count, smallest, *_ = _list(pending) if isinstance(pending, list) else (0, None)
+        return BusState(
+            entries=_int(length),
+            pending=_int(count),
+            oldest_pending=None if smallest is None else int(_bytes(smallest).partition(b"-")[0]) / 1000,
+            size=None if isinstance(size, ReplyError) else _int(size or 0),
+            quarantined=None if isinstance(quarantined, ReplyError) else _int(quarantined),
+        )
+
+    def forget_idle(self, seconds: float) -> list[str]:
+        """Take consumers off the group's list that have nothing pending and asked for nothing in so long; return their names.
+
+        Their like is made anew when they read again. Where this user may not do so, they stay.
+        """
+        (consumers,) = self._exchange([("XINFO", "CONSUMERS", stream.STREAM, stream.GROUP)], self._timeout)
+        if isinstance(consumers, ReplyError):
+            return []
+        gone: list[str] = []
+        for told in map(_list, _list(consumers)):
+            about = dict(zip(told[::2], told[1::2], strict=False))
+            name = _bytes(about[b"name"])
+            if (
+                _int(about[b"pending"]) == 0
+                and _int(about[b"idle"]) > seconds * 1000
+                and name != self._consumer.encode()
+            ):
+                (done,) = self._exchange([("XGROUP", "DELCONSUMER", stream.STREAM, stream.GROUP, name)], self._timeout)
+                gone += [] if isinstance(done, ReplyError) else [name.decode("utf-8", "replace")]
+        return gone
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -124,13 +175,14 @@ class Inbox:
         if isinstance(made, ReplyError) and made.code != "BUSYGROUP":
             raise self._refused(made)
 
-    def _transaction(self, commands: Sequence[Command]) -> None:
+    def _transaction(self, commands: Sequence[Command]) -> list[Reply]:
         replies = self._exchange([("MULTI",), *commands, ("EXEC",)], self._timeout)
         done = replies[-1]
         outcomes = done if isinstance(done, list) else [*replies]
         for reply in outcomes:
             if isinstance(reply, ReplyError):
                 raise self._refused(reply)
+        return outcomes
 
     def _exchange(self, commands: Sequence[Command], seconds: float) -> list[Reply]:
         return self._link.exchange(commands, deadline=time.monotonic() + seconds, max_bulk=stream.MAX_BODY)

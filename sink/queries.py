@@ -1,11 +1,13 @@
 """Every SQL statement of the sink, in one place."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, LiteralString
 
 ADVISORY_LOCK: Final = 0x6465707468  # "depth"
+_CAST: Final = re.compile(r"%b::(\w+)\[\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,15 +16,28 @@ class Table:
 
     name: str
     insert: LiteralString
-    """Takes one array a column."""
-    key: int
-    """Leading fields of a row that make its key; rows are sorted by them, so that two sinks cannot deadlock."""
-    documents: tuple[int, ...] = ()
-    """Places of jsonb columns."""
+    """Takes one array a column, each cast to its type. One with RETURNING gives the keys that were new; without, the number of rows is all there is to know."""
     rollup: str | None = None
     """The rollup whose buckets have to be computed anew when rows are added."""
     bucket: timedelta = timedelta(minutes=5)
 
+    @property
+    def types(self) -> Sequence[str]:
+        """The type of each column, as the statement casts it."""
+        return _CAST.findall(self.insert)
+
+
+LIMITS: Final = """
+SELECT
+    CASE WHEN current_setting('statement_timeout') = '0' THEN set_config('statement_timeout', '30s', true) END,
+    CASE WHEN current_setting('lock_timeout') = '0' THEN set_config('lock_timeout', '5s', true) END,
+    CASE WHEN current_setting('idle_in_transaction_session_timeout') = '0'
+        THEN set_config('idle_in_transaction_session_timeout', '60s', true) END,
+    set_config('timezone', 'UTC', true)
+"""
+"""What a transaction gets where neither the connection string, nor the role, nor the server sets it."""
+
+BACKEND: Final = "SELECT pg_backend_pid()"
 
 LEDGER: Final = Table(
     "snapshots",
@@ -34,84 +49,75 @@ SELECT * FROM unnest(
 ON CONFLICT DO NOTHING
 RETURNING host, run_id, seq, recorded_at
 """,
-    key=4,
-    documents=(5, 6),
 )
 
 WORKERS: Final = Table(
     "worker_snapshots",
     """
-WITH added AS (
-    INSERT INTO depthgauge.worker_snapshots (
-        host, redis, system, queue, recorded_at, workers, registry_workers, busy_workers,
-        pending, processing, delayed, retry, blocked, failed, dead, completed,
-        oldest_job_age, avg_processing_time, throughput
-    )
-    SELECT * FROM unnest(
-        %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[],
-        %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
-        %b::float8[], %b::float8[], %b::float8[]
-    )
-    ON CONFLICT DO NOTHING
-    RETURNING host, recorded_at
+INSERT INTO depthgauge.worker_snapshots (
+    host, redis, system, queue, recorded_at, workers, registry_workers, busy_workers,
+    pending, processing, delayed, retry, blocked, failed, dead, completed,
+    oldest_job_age, avg_processing_time, throughput
 )
-SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
+SELECT * FROM unnest(
+    %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[],
+    %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+    %b::float8[], %b::float8[], %b::float8[]
+)
+ON CONFLICT DO NOTHING
 """,
-    key=5,
     rollup="worker_snapshots_5m",
 )
 
 QUEUES: Final = Table(
     "queue_metrics",
     """
-WITH added AS (
-    INSERT INTO depthgauge.queue_metrics (
-        host, recorded_at, active_workers, workers_by_queue, pending_jobs, processing_jobs,
-        delayed_jobs, failed_jobs, completed_jobs, pending_by_queue, failed_by_queue
-    )
-    SELECT * FROM unnest(
-        %b::text[], %b::timestamptz[], %b::bigint[], %b::jsonb[], %b::bigint[], %b::bigint[],
-        %b::bigint[], %b::bigint[], %b::bigint[], %b::jsonb[], %b::jsonb[]
-    )
-    ON CONFLICT DO NOTHING
-    RETURNING host, recorded_at
+INSERT INTO depthgauge.queue_metrics (
+    host, recorded_at, active_workers, workers_by_queue, pending_jobs, processing_jobs,
+    delayed_jobs, failed_jobs, completed_jobs, pending_by_queue, failed_by_queue
 )
-SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
+SELECT * FROM unnest(
+    %b::text[], %b::timestamptz[], %b::bigint[], %b::jsonb[], %b::bigint[], %b::bigint[],
+    %b::bigint[], %b::bigint[], %b::bigint[], %b::jsonb[], %b::jsonb[]
+)
+ON CONFLICT DO NOTHING
+RETURNING host, recorded_at
 """,
-    key=2,
-    documents=(3, 9, 10),
     rollup="queue_metrics_5m",
 )
 
 PROCESSES: Final = Table(
     "process_snapshots",
     """
-WITH added AS (
-    INSERT INTO depthgauge.process_snapshots (
-        host, supervisor, process_group, process, recorded_at, state, pid, started_at, exit_status,
-        cpu_seconds, rss_bytes, spawn_error
-    )
-    SELECT * FROM unnest(
-        %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::timestamptz[],
-        %b::bigint[], %b::float8[], %b::bigint[], %b::text[]
-    )
-    ON CONFLICT DO NOTHING
-    RETURNING host, recorded_at
+INSERT INTO depthgauge.process_snapshots (
+    host, supervisor, process_group, process, recorded_at, state, pid, started_at, exit_status,
+    cpu_seconds, rss_bytes, spawn_error
 )
-SELECT host, recorded_at, count(*) FROM added GROUP BY host, recorded_at
+SELECT * FROM unnest(
+    %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::timestamptz[],
+    %b::bigint[], %b::float8[], %b::bigint[], %b::text[]
+)
+ON CONFLICT DO NOTHING
 """,
-    key=5,
 )
 
-TABLES: Final = (LEDGER, WORKERS, QUEUES, PROCESSES)
+EVENTS: Final = Table(
+    "process_events",
+    """
+INSERT INTO depthgauge.process_events (
+    host, supervisor, process_group, process, occurred_at, event_no, from_state, to_state, exit_status,
+    expected, source, detail
+)
+SELECT * FROM unnest(
+    %b::text[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::bigint[],
+    %b::bigint[], %b::boolean[], %b::text[], %b::text[]
+)
+ON CONFLICT DO NOTHING
+""",
+)
+"""An event that is there already came with an earlier snapshot whose exporter was killed: no collision."""
 
-SLOT_MATES: Final = """
-SELECT host, recorded_at, count(*)
-FROM depthgauge.snapshots
-JOIN unnest(%b::text[], %b::timestamptz[]) AS fresh (host, recorded_at) USING (host, recorded_at)
-GROUP BY host, recorded_at
-"""
-"""How many snapshots the ledger holds of each host and slot."""
+TABLES: Final = (LEDGER, WORKERS, QUEUES, PROCESSES, EVENTS)
 
 MARK_BUCKETS: Final = """
 INSERT INTO depthgauge.dirty_buckets (rollup, bucket) SELECT * FROM unnest(%b::text[], %b::timestamptz[])

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from depthgauge.snapshot import Process, ProcessState, Queue, ServedQueue, Snapshot, Supervisor
+from depthgauge.snapshot import Process, ProcessEvent, ProcessState, Queue, ServedQueue, Snapshot, Supervisor
 
 _PASSING: Final = frozenset({ProcessState.STARTING, ProcessState.BACKOFF, ProcessState.STOPPING})
 _SLOW: Final = 0.2
 """A supervisord that takes a larger share of the interval than this to answer is read every second slot only."""
+_OLDEST_EVENT: Final = timedelta(days=30)
+_NEWEST_EVENT: Final = timedelta(hours=1)
+"""Events further from their snapshot's slot than this were told by a clock that was wrong."""
 
 
 class LedgerRow(NamedTuple):
@@ -83,6 +86,23 @@ class ProcessRow(NamedTuple):
     spawn_error: str | None
 
 
+class EventRow(NamedTuple):
+    """A row of ``process_events``."""
+
+    host: str
+    supervisor: str
+    process_group: str
+    process: str
+    occurred_at: datetime
+    event_no: int
+    from_state: int | None
+    to_state: int
+    exit_status: int | None
+    expected: bool | None
+    source: str
+    detail: str | None
+
+
 class Rows(NamedTuple):
     """All rows of one snapshot; keys are unique within each table."""
 
@@ -90,11 +110,12 @@ class Rows(NamedTuple):
     workers: tuple[WorkerRow, ...]
     queues: tuple[QueueRow, ...]
     processes: tuple[ProcessRow, ...]
+    events: tuple[EventRow, ...]
 
     @property
     def total(self) -> int:
         """Number of rows, the ledger's included."""
-        return 1 + len(self.workers) + len(self.queues) + len(self.processes)
+        return 1 + len(self.workers) + len(self.queues) + len(self.processes) + len(self.events)
 
 
 def rows_of(snapshot: Snapshot) -> Rows:
@@ -113,6 +134,7 @@ def rows_of(snapshot: Snapshot) -> Rows:
         workers=tuple(_worker_rows(snapshot, slot)),
         queues=(_queue_row(snapshot, slot),),
         processes=tuple(_process_rows(snapshot, slot)),
+        events=tuple({row[:6]: row for row in _event_rows(snapshot, slot)}.values()),
     )
 
 
@@ -281,6 +303,34 @@ def _process_row(host: str, supervisor: Supervisor, process: Process, slot: date
         rss_bytes=resources.resident_memory_bytes if resources else None,
         spawn_error=process.spawn_error,
     )
+
+
+def _event_rows(snapshot: Snapshot, slot: datetime) -> Iterable[EventRow]:
+    for event in snapshot.events:
+        moment, detail = _credible(event, slot)
+        yield EventRow(
+            host=snapshot.host,
+            supervisor=event.supervisor,
+            process_group=event.group,
+            process=event.process,
+            occurred_at=moment,
+            event_no=event.number,
+            from_state=event.from_state,
+            to_state=event.to_state,
+            exit_status=event.exit_status,
+            expected=event.expected,
+            source=event.source,
+            detail=detail,
+        )
+
+
+def _credible(event: ProcessEvent, slot: datetime) -> tuple[datetime, str | None]:
+    """Return when it happened and its detail; the slot where the clock that told it cannot have been right."""
+    moment = event.occurred_at.astimezone(UTC)
+    if slot - _OLDEST_EVENT <= moment <= slot + _NEWEST_EVENT:
+        return moment, event.detail
+    told = f"the clock said {moment.isoformat()}"
+    return slot, f"{event.detail}; {told}" if event.detail else told
 
 
 def _age(slot: datetime, moment: datetime | None) -> float | None:

@@ -132,8 +132,11 @@ def table_exists(connection: Connection, name: str) -> bool:
 
 def installation(connection: Connection) -> Installation | None:
     """Read what the database says it is; None before the first migrate."""
-    if not table_exists(connection, "installation"):
-        return None
+    return recorded(connection) if table_exists(connection, "installation") else None
+
+
+def recorded(connection: Connection) -> Installation | None:
+    """Read what a database that has been migrated says it is; raise psycopg.Error where it has not."""
     row = connection.execute(queries.INSTALLATION).fetchone()
     if row is None:
         return None

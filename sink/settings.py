@@ -21,6 +21,8 @@ class SinkSettings:
     """Rows a transaction may have (a single snapshot may have more)."""
     batch_seconds: float = 1.0
     """Seconds to wait for more snapshots once one is at hand."""
+    claim_after: float = 60.0
+    """Seconds after which what another sink has read and not acknowledged is taken over: longer than a batch may take."""
     retention: Retention = field(default_factory=Retention)
     maintain_every: timedelta = timedelta(minutes=1)
     """Pause between two calls of ``depthgauge.maintain()``; zero leaves them to somebody else."""

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from depthgauge.errors import ErrorKind
 from sink import queries, verdict
+from sink.inbox import BusState
 
 PREFIX: Final = "depthgauge_sink_"
 QUARANTINE_REASONS: Final = ("corrupt", "refused", "future")
+BATCH_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,16 @@ METRICS: Final = (
         QUARANTINE_REASONS,
     ),
     Metric(
+        "depthgauge_sink_quarantine_evicted_total",
+        "counter",
+        "Entries that fell out of the full quarantine, the oldest, when this sink put another in: they are lost.",
+    ),
+    Metric(
+        "depthgauge_sink_quarantine_entries",
+        "gauge",
+        "Entries in the quarantine; depthgauge quarantine lists, retries or drops them.",
+    ),
+    Metric(
         "depthgauge_sink_newer_entries",
         "gauge",
         "Stream entries left pending because a newer depthgauge wrote them: upgrade this sink.",
@@ -80,6 +92,12 @@ METRICS: Final = (
     ),
     Metric("depthgauge_sink_stream_entries", "gauge", "Entries on the stream: the backlog of all sinks together."),
     Metric("depthgauge_sink_pending_entries", "gauge", "Entries that sinks have read and not yet acknowledged."),
+    Metric(
+        "depthgauge_sink_oldest_pending_seconds",
+        "gauge",
+        "Time since the oldest entry that is read and not acknowledged came onto the stream; 0 without any.",
+    ),
+    Metric("depthgauge_sink_stream_bytes", "gauge", "Memory of the bus that the stream takes."),
     Metric("depthgauge_sink_bus_up", "gauge", "Whether the last exchange with the bus worked."),
     Metric(
         "depthgauge_sink_bus_errors_total",
@@ -100,6 +118,11 @@ METRICS: Final = (
         "depthgauge_sink_stopped",
         "gauge",
         "Whether writing waits for a human: the schema, the edition or the privileges are wrong.",
+    ),
+    Metric(
+        "depthgauge_sink_batch_duration_seconds",
+        "histogram",
+        "Time from handing a batch to the database until it is committed, all tries together.",
     ),
     Metric("depthgauge_sink_schema_version", "gauge", "Version of the database's schema."),
     Metric(
@@ -126,12 +149,14 @@ class Telemetry(Collector):
         self._now = now
         self._known: dict[str, float] = {}
         self._info: dict[str, str] = {}
+        self._oldest_pending: float | None = None
         self.rows = self._counter("rows_total")
         self.committed = self._counter("snapshots_committed_total")
         self.duplicate = self._counter("snapshots_duplicate_total")
         self.collided = self._counter("snapshots_collided_total")
         self.too_late = self._counter("snapshots_too_late_total")
         self.quarantined = self._counter("snapshots_quarantined_total")
+        self.quarantine_evicted = self._counter("quarantine_evicted_total")
         self.newer = self._gauge("newer_entries")
         self.vanished = self._counter("entries_vanished_total")
         self.claimed = self._counter("entries_claimed_total")
@@ -140,6 +165,8 @@ class Telemetry(Collector):
         self.database_up = self._gauge("database_up")
         self.retries = self._counter("retries_total")
         self.stopped = self._gauge("stopped")
+        batches = _BY_NAME["batch_duration_seconds"]
+        self.batch_seconds = Histogram(batches.name, batches.help, registry=registry, buckets=BATCH_SECONDS)
         registry.register(self)
 
     def committed_slot(self, slot: datetime) -> None:
@@ -148,10 +175,16 @@ class Telemetry(Collector):
         newest = max(slot.timestamp(), self._known.get("newest_slot_timestamp_seconds", -math.inf))
         self._known["newest_slot_timestamp_seconds"] = newest
 
-    def bus_state(self, *, entries: int, pending: int) -> None:
-        """Note the stream's length and the group's pending entries."""
-        self._known["stream_entries"] = float(entries)
-        self._known["pending_entries"] = float(pending)
+    def bus_state(self, state: BusState) -> None:
+        """Note how much is on the bus."""
+        self._oldest_pending = state.oldest_pending
+        known = {
+            "stream_entries": state.entries,
+            "pending_entries": state.pending,
+            "stream_bytes": state.size,
+            "quarantine_entries": state.quarantined,
+        }
+        self._known.update({name: float(value) for name, value in known.items() if value is not None})
 
     def database_is(self, *, schema_version: int, info: Mapping[str, str]) -> None:
         """Note what the database is."""
@@ -164,6 +197,9 @@ class Telemetry(Collector):
         newest = known.get("newest_slot_timestamp_seconds")
         if newest is not None:
             known["lag_seconds"] = max(0.0, self._now() - newest)
+        if "pending_entries" in known:
+            oldest = self._oldest_pending
+            known["oldest_pending_seconds"] = 0.0 if oldest is None else max(0.0, self._now() - oldest)
         for name, value in known.items():
             metric = _BY_NAME[name]
             yield GaugeMetricFamily(metric.name, metric.help, value)
@@ -175,9 +211,10 @@ class Telemetry(Collector):
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Name the families given by :meth:`collect`, so that the registry refuses second ones of the same name."""
-        mine = ("stream_entries", "pending_entries", "schema_version", "database_info", "lag_seconds")
+        mine = ("schema_version", "database_info", "lag_seconds")
+        bus = ("stream_entries", "pending_entries", "oldest_pending_seconds", "stream_bytes", "quarantine_entries")
         times = ("last_commit_timestamp_seconds", "newest_slot_timestamp_seconds")
-        for name in (*mine, *times):
+        for name in (*mine, *bus, *times):
             yield GaugeMetricFamily(_BY_NAME[name].name, _BY_NAME[name].help)
 
     def _counter(self, name: str) -> Counter:

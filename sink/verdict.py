@@ -1,13 +1,16 @@
-"""What a database error means for the batch that met it: judged by SQLSTATE, never by text.
+"""What a database error means for the batch that met it, and what to do about it: judged by SQLSTATE, never by text.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html; psycopg reports client-side refusals of a value
-(NUL in text, lone surrogates, mixed types) without one.
+(NUL in text, lone surrogates, mixed types) without one, and libpq whatever happens while connecting.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import psycopg
+
+from sink.connect import NotConnected
 
 
 class Verdict(StrEnum):
@@ -25,79 +28,114 @@ class Verdict(StrEnum):
     """The schema or the privileges are wrong: say so, keep everything, try again slowly."""
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a SQLSTATE, or a class of them, means."""
+
+    verdict: Verdict
+    reason: str
+    """A metric's label."""
+    hint: str | None = None
+    """What a human is to do."""
+
+
+_READ_ONLY: Final = (
+    "the server takes no writes: after a failover name all servers in sink.dsn (host=a,b target_session_attrs=read-write), "
+    "else see its default_transaction_read_only"
+)
+_CONNECT: Final = (
+    "see that host, port, user, password and database in sink.dsn are right, and that one of its servers takes writes"
+)
+_DISK: Final = "make room on the database's disk; snapshots wait on the bus until then, see bus.max_bytes"
+_MISSING: Final = (
+    "run `depthgauge migrate`; a table that was dropped, and which it does not make again, has to come from a backup"
+)
+_OTHER_SCHEMA: Final = "the tables are not those of this program: run `depthgauge migrate`, or upgrade it"
+_PRIVILEGE: Final = "as the owner of the schema: SELECT depthgauge.grant_writer('the role in sink.dsn')"
+_ROLE: Final = "see user and password in sink.dsn and the server's pg_hba.conf"
+_CONNECTIONS: Final = "the server has no connection left: raise its max_connections, or use a pooler"
+_EDITION: Final = "this server cannot do what the schema needs: see the editions in docs/database.md"
+_MEMORY: Final = "the server has no memory left: make sink.batch_rows smaller, or give it more"
+_STARTING: Final = "the server is stopping or starting: nothing to do but wait"
+
 _CODES: Final = {
-    "25006": Verdict.RECONNECT,  # read-only transaction: the primary became a standby
-    "23514": Verdict.PARTITION,  # no partition found for row; there is no other check constraint
-    "53400": Verdict.STOP,  # configuration limit: repeating the same statement meets it again
-    "55P03": Verdict.RETRY,  # lock timeout
-    "57014": Verdict.RETRY,  # statement timeout or cancel
-    "22003": Verdict.POISON,
-    "26000": Verdict.RECONNECT,  # a prepared statement is gone: a pooler gave us another session
+    "25006": Meaning(Verdict.RECONNECT, "read_only", _READ_ONLY),
+    "23514": Meaning(Verdict.PARTITION, "data"),  # no partition found for row; there is no other check constraint
+    "53100": Meaning(Verdict.RETRY, "disk_full", _DISK),
+    "53200": Meaning(Verdict.RETRY, "resources", _MEMORY),
+    "53300": Meaning(Verdict.RETRY, "connections", _CONNECTIONS),
+    # A configuration limit: repeating the same statement meets it again.
+    "53400": Meaning(Verdict.STOP, "resources", _EDITION),
+    "55P03": Meaning(Verdict.RETRY, "lock_timeout"),
+    "57014": Meaning(Verdict.RETRY, "statement_timeout"),  # or a cancel
+    "42501": Meaning(Verdict.STOP, "privileges", _PRIVILEGE),
+    "42P01": Meaning(Verdict.STOP, "schema", _MISSING),
+    # A pooler gave us another session; the writer prepares nothing from then on.
+    "26000": Meaning(Verdict.RECONNECT, "prepared"),
+    "42P05": Meaning(Verdict.RECONNECT, "prepared"),
+    # Limits of the program: too complex, too many columns, too many arguments.
+    "54000": Meaning(Verdict.POISON, "data"),
+    "54001": Meaning(Verdict.POISON, "data"),
+    "54011": Meaning(Verdict.POISON, "data"),
+    "54023": Meaning(Verdict.POISON, "data"),
 }
 
 _CLASSES: Final = {
-    "08": Verdict.RECONNECT,  # connection exceptions
-    "22": Verdict.POISON,  # data exceptions
-    "23": Verdict.POISON,  # NOT NULL and the like
-    "25": Verdict.RECONNECT,  # invalid transaction state, also its time-outs
-    "28": Verdict.STOP,  # authorization
-    "3D": Verdict.STOP,  # no such database
-    "3F": Verdict.STOP,  # no such schema
-    "40": Verdict.RETRY,  # serialization, deadlock
-    "42": Verdict.STOP,  # undefined table or column, privileges
-    "0A": Verdict.STOP,  # not supported by this edition
-    "TS": Verdict.STOP,  # TimescaleDB's own
-    "53": Verdict.RETRY,  # disk, memory, connections
-    "57": Verdict.RECONNECT,  # shutting down, starting up
-    "58": Verdict.RETRY,  # I/O errors
-    "XX": Verdict.RETRY,  # internal errors
+    "08": Meaning(Verdict.RECONNECT, "connection"),
+    "22": Meaning(Verdict.POISON, "data"),
+    "23": Meaning(Verdict.POISON, "data"),  # NOT NULL and the like
+    "25": Meaning(Verdict.RECONNECT, "transaction_state"),  # also its time-outs
+    "28": Meaning(Verdict.STOP, "authorization", _ROLE),
+    "3D": Meaning(Verdict.STOP, "schema", _CONNECT),  # no such database
+    "3F": Meaning(Verdict.STOP, "schema", _MISSING),  # no such schema
+    "40": Meaning(Verdict.RETRY, "serialization"),  # deadlocks too
+    "42": Meaning(Verdict.STOP, "schema", _OTHER_SCHEMA),
+    "0A": Meaning(Verdict.STOP, "unsupported", _EDITION),
+    "TS": Meaning(Verdict.STOP, "timescaledb", _EDITION),
+    "53": Meaning(Verdict.RETRY, "resources"),
+    "54": Meaning(Verdict.RETRY, "data"),
+    "57": Meaning(Verdict.RECONNECT, "shutdown", _STARTING),
+    "58": Meaning(Verdict.RETRY, "system"),  # I/O errors
+    "XX": Meaning(Verdict.RETRY, "internal"),
 }
 
-_TOO_LARGE: Final = frozenset({"54000", "54001", "54011", "54023"})
+_UNKNOWN: Final = Meaning(Verdict.RETRY, "other")
+"""Anything unknown is retried rather than lost."""
+_NOT_CONNECTED: Final = Meaning(Verdict.RECONNECT, "connect", _CONNECT)
+_SILENT: Final = Meaning(Verdict.RECONNECT, "connect_timeout", _CONNECT)
+_CUT: Final = Meaning(Verdict.RECONNECT, "connection")
+_CLIENT: Final = Meaning(Verdict.POISON, "client")
+
+REASONS: Final = frozenset(
+    meaning.reason
+    for meaning in (*_CODES.values(), *_CLASSES.values(), _UNKNOWN, _NOT_CONNECTED, _SILENT, _CUT, _CLIENT)
+)
+"""Every value that :func:`reason` returns."""
 
 
 def verdict(error: BaseException) -> Verdict:
     """Return what an error met while writing means; anything unknown is retried rather than lost."""
-    if not isinstance(error, psycopg.Error):
-        return Verdict.POISON if isinstance(error, (TypeError, ValueError, OverflowError)) else Verdict.RETRY
-    code = error.sqlstate
-    if code is None:
-        return Verdict.POISON if isinstance(error, psycopg.DataError) else Verdict.RECONNECT
-    if code in _TOO_LARGE:
-        return Verdict.POISON
-    return _CODES.get(code) or _CLASSES.get(code[:2]) or Verdict.RETRY
+    return _meaning(error).verdict
 
 
 def reason(error: BaseException) -> str:
     """Return a short closed label for metrics: the SQLSTATE class's meaning, or how the connection failed."""
+    return _meaning(error).reason
+
+
+def hint(error: BaseException) -> str | None:
+    """Return what a human is to do about an error, None where there is nothing to do or the error says it."""
+    return _meaning(error).hint
+
+
+def _meaning(error: BaseException) -> Meaning:
+    if not isinstance(error, psycopg.Error):
+        return _CLIENT if isinstance(error, (TypeError, ValueError, OverflowError)) else _UNKNOWN
     if isinstance(error, psycopg.errors.ConnectionTimeout):
-        return "connect_timeout"
-    code = error.sqlstate if isinstance(error, psycopg.Error) else None
-    if code is None:
-        return "connection" if isinstance(error, psycopg.OperationalError) else "client"
-    return _REASONS.get(code) or _CLASS_REASONS.get(code[:2]) or "other"
-
-
-_REASONS: Final = {"25006": "read_only", "55P03": "lock_timeout", "57014": "statement_timeout", "53100": "disk_full"}
-_CLASS_REASONS: Final = {
-    "08": "connection",
-    "22": "data",
-    "23": "data",
-    "25": "transaction_state",
-    "28": "authorization",
-    "3D": "schema",
-    "3F": "schema",
-    "40": "serialization",
-    "42": "schema",
-    "0A": "unsupported",
-    "TS": "timescaledb",
-    "53": "resources",
-    "54": "data",
-    "57": "shutdown",
-    "58": "system",
-    "XX": "internal",
-}
-REASONS: Final = frozenset(
-    {*_REASONS.values(), *_CLASS_REASONS.values(), "connect_timeout", "connection", "client", "other"}
-)
-"""Every value that :func:`reason` returns."""
+        return _SILENT
+    if isinstance(error, NotConnected):
+        return _NOT_CONNECTED
+    code = error.sqlstate
+    if code is not None:
+        return _CODES.get(code) or _CLASSES.get(code[:2]) or _UNKNOWN
+    return _CLIENT if isinstance(error, psycopg.DataError) else _CUT

@@ -1,20 +1,22 @@
 """Batches of rows into the database: the ledger and the rows in one transaction."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from psycopg.types.json import Jsonb
+import psycopg
 
 from depthgauge.secrets import Secret
-from sink import queries
-from sink.connect import Lifeline, configure, connect
+from sink import arrays, queries, schema
+from sink.connect import Lifeline, connect, is_pooled, transaction
 from sink.queries import Table
 from sink.retention import Horizon
 from sink.rows import LedgerRow, Rows
 from sink.schema import Connection, Installation, Layout, check_schema
+
+log = logging.getLogger(__name__)
 
 AHEAD: Final = 2
 """Days after today that partitions are made for in advance, so that midnight finds them there."""
@@ -24,7 +26,14 @@ FUTURE: Final = timedelta(hours=1)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Where buckets are counted from."""
 
-_Slot = tuple[str, datetime]
+_LEDGER_KEY: Final = 4
+"""Leading fields of a ledger row that make its key."""
+_UNPREPARED: Final = (
+    psycopg.errors.InvalidSqlStatementName,
+    psycopg.errors.DuplicatePreparedStatement,
+    psycopg.errors.ProtocolViolation,
+)
+"""What prepared statements meet when sessions are swapped under them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +61,7 @@ class Writer:
         self._connection: Connection | None = None
         self._lifeline: Lifeline | None = None
         self._days: set[date] = set()
+        self._prepares = True
         self.installation: Installation | None = None
         """What the database is, once it has been asked."""
 
@@ -69,9 +79,14 @@ class Writer:
         self._connection, self._lifeline = connection, Lifeline(connection)
         try:
             with self._lifeline.deadline(self._deadline):
-                configure(connection)
-                self.installation = check_schema(connection)
-                self._horizon.ask(connection)
+                if self._prepares and is_pooled(connection):
+                    self._prepare_no_more()
+                if not self._prepares:
+                    connection.prepare_threshold = None
+                arrays.register(connection)
+                with transaction(connection):
+                    self.installation = check_schema(connection)
+                    self._horizon.ask(connection)
         except BaseException:
             self.close()
             raise
@@ -84,10 +99,26 @@ class Writer:
         """
         connection = self.open()
         assert self._lifeline is not None, "an open connection has its lifeline"
-        with self._lifeline.deadline(self._deadline):
-            self._ensure_partitions(connection, batch)
-            with connection.transaction():
-                return _write(connection, batch)
+        try:
+            with self._lifeline.deadline(self._deadline):
+                self._ensure_partitions(connection, batch)
+                with transaction(connection):
+                    self._check_again(connection)
+                    return _write(connection, batch)
+        except _UNPREPARED:
+            self._prepare_no_more()
+            raise
+
+    def _prepare_no_more(self) -> None:
+        if self._prepares:
+            self._prepares = False
+            log.info("the database is reached through a pooler: statements are not prepared")
+
+    def _check_again(self, connection: Connection) -> None:
+        """Look whether somebody has run another version's migrate; raise SchemaError if it was a newer one."""
+        if schema.recorded(connection) != self.installation:
+            self.installation = check_schema(connection)
+            self._days.clear()
 
     def forget_partitions(self) -> None:
         """Ask for every day's partitions again: somebody has dropped some."""
@@ -112,87 +143,91 @@ class Writer:
     def _ensure_partitions(self, connection: Connection, batch: Sequence[Rows]) -> None:
         if self.installation is None or self.installation.layout is not Layout.PARTITIONS:
             return
-        needed = {rows.ledger.recorded_at.date() for rows in batch} - self._days
+        needed = {rows.ledger.recorded_at.date() for rows in batch}
+        needed |= {event.occurred_at.date() for rows in batch for event in rows.events}
+        needed -= self._days
         if needed:
             ahead = max(rows.ledger.recorded_at.date() for rows in batch)
             today = min(ahead, datetime.now(UTC).date())
             needed |= {today + timedelta(days=days) for days in range(AHEAD + 1)}
             # In a transaction of its own: a partition without rows is harmless, a lock held during the batch is not.
-            connection.execute(queries.ENSURE_PARTITIONS, (sorted(needed),))
+            with transaction(connection):
+                connection.execute(queries.ENSURE_PARTITIONS, (sorted(needed),))
             self._days |= needed
 
 
 def _write(connection: Connection, batch: Sequence[Rows]) -> Outcome:
     by_key: dict[tuple[Any, ...], Rows] = {}
-    for rows in batch:
-        by_key.setdefault(rows.ledger[: queries.LEDGER.key], rows)
-    added = _insert(connection, queries.LEDGER, [rows.ledger for rows in by_key.values()])
-    new = [by_key[row] for row in added]
-    new.sort(key=lambda rows: rows.ledger[: queries.LEDGER.key])
+    # In this order two sinks that write the same slots meet them in the same order, and cannot deadlock.
+    for rows in sorted(batch, key=_order):
+        by_key.setdefault(rows.ledger[:_LEDGER_KEY], rows)
+    _, added = _insert(connection, queries.LEDGER, [rows.ledger for rows in by_key.values()])
+    fresh = set(added)
+    new = [rows for key, rows in by_key.items() if key in fresh]
     counts = {queries.LEDGER.name: len(new)}
-    short: set[_Slot] = set()
-    marks: set[tuple[str, datetime]] = set()
+    counts[queries.QUEUES.name], slots = _insert(
+        connection, queries.QUEUES, [row for rows in new for row in rows.queues]
+    )
     for table, offered in (
         (queries.WORKERS, [row for rows in new for row in rows.workers]),
-        (queries.QUEUES, [row for rows in new for row in rows.queues]),
         (queries.PROCESSES, [row for rows in new for row in rows.processes]),
     ):
-        stored = _insert(connection, table, offered)
-        counts[table.name] = sum(count for _, _, count in stored)
-        short |= _short(offered, stored)
-        marks |= buckets(table, (slot for _, slot, _ in stored))
+        counts[table.name], _ = _insert(connection, table, offered)
+    counts[queries.EVENTS.name], _ = _insert(
+        connection, queries.EVENTS, sorted((event for rows in new for event in rows.events), key=_event_order)
+    )
+    marks = {mark for rows in new for mark in _marks(rows)}
     if marks:
         names, starts = zip(*sorted(marks), strict=True)
         connection.execute(queries.MARK_BUCKETS, (list(names), list(starts)))
     return Outcome(
         committed=len(new),
         duplicate=len(batch) - len(new),
-        collided=_collided(connection, new, short),
+        collided=_collided(new, slots),
         rows=counts,
         newest=max((rows.ledger.recorded_at for rows in new), default=None),
     )
 
 
-def buckets(table: Table, slots: Iterable[datetime]) -> set[tuple[str, datetime]]:
-    """Return the buckets of a table's rollup that rows at these times fall into: name and start."""
-    if table.rollup is None:
-        return set()
-    return {(table.rollup, slot - (slot - EPOCH) % table.bucket) for slot in slots}
+def _marks(rows: Rows) -> Iterable[tuple[str, datetime]]:
+    """Give the buckets of rollups that a snapshot's rows fall into: name and start."""
+    slot = rows.ledger.recorded_at
+    for table, written in ((queries.WORKERS, rows.workers), (queries.QUEUES, rows.queues)):
+        if written and table.rollup is not None:
+            yield table.rollup, slot - (slot - EPOCH) % table.bucket
 
 
-def _insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _event_order(event: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give an event's key: one that comes twice, by two sinks, meets the others in the same order."""
+    return event[:6]
+
+
+def _order(rows: Rows) -> tuple[Any, ...]:
+    ledger = rows.ledger
+    return ledger.host, ledger.recorded_at, ledger.run_id, ledger.seq
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> tuple[int, list[tuple[Any, ...]]]:
+    """Insert rows; return how many were new, and what the statement returns of those."""
     if not rows:
-        return []
-    ordered = sorted(rows, key=lambda row: row[: table.key])
-    columns = [list(column) for column in zip(*ordered, strict=True)]
-    for place in table.documents:
-        columns[place] = [None if document is None else Jsonb(document) for document in columns[place]]
-    return connection.execute(table.insert, columns).fetchall()
+        return 0, []
+    columns = zip(*rows, strict=True)
+    packed = [arrays.pack(kind, column) for kind, column in zip(table.types, columns, strict=True)]
+    cursor = connection.execute(table.insert, packed)
+    return cursor.rowcount, cursor.fetchall() if cursor.description else []
 
 
-def _short(offered: Iterable[tuple[Any, ...]], stored: Iterable[tuple[Any, ...]]) -> set[_Slot]:
-    """Return the hosts and slots of which not every row was stored."""
-    wanted = Counter((row.host, row.recorded_at) for row in offered)  # type: ignore[attr-defined]  # all rows have them
-    had = Counter({(host, slot): count for host, slot, count in stored})
-    return {key for key, count in wanted.items() if had[key] < count}
+def _collided(new: Sequence[Rows], stored: Collection[tuple[Any, ...]]) -> tuple[LedgerRow, ...]:
+    """Return the new snapshots that are not the first of their host and slot: those whose row in queue_metrics was there.
 
-
-def _collided(connection: Connection, new: Sequence[Rows], short: set[_Slot]) -> tuple[LedgerRow, ...]:
-    """Return the new snapshots that are not the first of their host and slot.
-
-    The ledger tells of all that are committed; rows that were refused tell of one that another sink is just committing.
+    Every snapshot makes just one row there. Where another sink is just committing the same slot, the row waits for it.
     """
-    by_slot: dict[_Slot, list[LedgerRow]] = {}
-    for rows in new:
-        by_slot.setdefault((rows.ledger.host, rows.ledger.recorded_at), []).append(rows.ledger)
-    if not by_slot:
-        return ()
-    hosts, slots = [host for host, _ in by_slot], [slot for _, slot in by_slot]
-    in_ledger = {
-        (host, slot): count for host, slot, count in connection.execute(queries.SLOT_MATES, (hosts, slots)).fetchall()
-    }
+    left = set(stored)
     collided: list[LedgerRow] = []
-    for key, ledgers in by_slot.items():
-        others_first = in_ledger[key] > len(ledgers) or (key in short and len(ledgers) == 1)
-        collided.extend(ledgers if others_first else ledgers[1:])
+    for rows in new:
+        slot = (rows.ledger.host, rows.ledger.recorded_at)
+        if slot in left:
+            left.remove(slot)
+        else:
+            collided.append(rows.ledger)
     return tuple(collided)

@@ -9,11 +9,12 @@ import psycopg.conninfo
 import pytest
 from click.testing import CliRunner
 
-from cli.aspects import database, supervisors
+from cli.aspects import database, listeners, supervisors
 from cli.aspects.finding import Finding, Status, Subject, run_all
 from cli.check import as_text, look
 from cli.main import main
 from depthgauge.secrets import Secret
+from exporter.event_log import LogFolder, LogWriter
 from exporter.settings import SupervisorSettings
 from sink.migrate import migrate
 from tests.plugins.findings import brief, only
@@ -53,6 +54,7 @@ listen = ["127.0.0.1:0"]
         "ok install",
         "ok supervisor",
         "ok processes",
+        "ok listener",
         "ok redis",
         "ok state_dir",
         "ok spool",
@@ -87,7 +89,7 @@ listen = ["192.0.2.1:9"]
 """
     findings, _ = look(make_inputs(text))
     assert brief(findings) == [
-        *("ok config", "ok install", "error supervisor", "error redis", "ok redis", "warning redis"),
+        *("ok config", "ok install", "error supervisor", "ok listener", "error redis", "ok redis", "warning redis"),
         *("warning state_dir", "warning spool", "error web", "error database", "error web", "error bus"),
     ], as_text(findings, 100)
     assert "hunter2" not in as_text(findings, 100)
@@ -125,6 +127,33 @@ def test_the_command_prints_a_table_or_json_and_its_status(tmp_path: Path, redis
     answer = json.loads(result.stdout)
     assert (result.exit_code, answer["ok"]) == (1, False)
     assert [each["aspect"] for each in answer["findings"] if each["status"] == "error"] == ["redis"]
+
+
+def test_a_listener_is_alive_or_gone_or_not_wanted(tmp_path: Path) -> None:
+    def told(state_dir: Path | None = tmp_path, *, has_bus: bool = True) -> tuple[Status, str]:
+        (finding,) = listeners.look("main", state_dir, has_bus=has_bus)
+        return finding.status, finding.message
+
+    assert told(None) == (
+        Status.OK,
+        "not read without state_dir in [exporter]: state changes are found by comparing readings",
+    )
+    assert told(has_bus=False)[1].startswith("not read without a [bus]")
+    assert told() == (
+        Status.OK,
+        "none: state changes are found by comparing readings; for exact ones see docs/supervisor.md, Exact events",
+    )
+    folder = LogFolder(tmp_path, "main")
+    LogWriter(folder).beat()
+    assert told() == (Status.OK, "alive: it tells state changes exactly")
+    os.utime(folder.alive, (86400, 86400))
+    assert told()[0] is Status.WARNING
+    assert "no sign of life since 1970-01-02 00:00:00 UTC" in told()[1]
+    folder.alive.unlink()
+    folder.path.rmdir()
+    folder.path.symlink_to(folder.path)
+    assert told()[0] is Status.WARNING
+    assert "cannot be looked at" in told()[1]
 
 
 def test_a_check_that_breaks_is_an_error_of_its_own() -> None:

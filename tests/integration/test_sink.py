@@ -180,16 +180,12 @@ def test_two_sinks_share_the_stream(make_sink: MakeSink, redis_server: RedisServ
     assert all(sink.count("snapshots_committed_total") > 0 for sink in sinks)
 
 
-def test_entries_of_a_dead_sink_are_taken_over(
-    make_sink: MakeSink, redis_server: RedisServer, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consume, "CLAIM_IDLE", 0.2)
-    monkeypatch.setattr(consume, "CLAIM_EVERY", 0.2)
+def test_entries_of_a_dead_sink_are_taken_over(make_sink: MakeSink, redis_server: RedisServer, database: str) -> None:
     bus = redis_server.client()
     publish(bus, *(make_snapshot(seq, base=recent_slot()) for seq in range(1, 6)))
     bus.xgroup_create(stream.STREAM, stream.GROUP, id="0")
     bus.xreadgroup(stream.GROUP, "dead", {stream.STREAM: ">"}, count=3)
-    sink = make_sink(database, redis_server.url)
+    sink = make_sink(database, redis_server.url, claim_after=0.3)
     drained(redis_server)
 
     assert sequence(database) == [1, 2, 3, 4, 5]
@@ -256,7 +252,6 @@ def test_drops_are_in_the_ledger(make_sink: MakeSink, redis_server: RedisServer,
 def test_the_documented_rights_on_the_bus_suffice(
     make_sink: MakeSink, redis_server: RedisServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consume, "CLAIM_EVERY", 0.1)
     monkeypatch.setattr(consume, "STATE_EVERY", 0.1)
     bus: Any = redis_server.client()
     lines = (repo_root() / "docs" / "bus.md").read_text().splitlines()
@@ -265,7 +260,7 @@ def test_the_documented_rights_on_the_bus_suffice(
     base = recent_slot()
     publish(bus, make_snapshot(1, base=base))
     publish(bus, make_snapshot(2, base=base), d=b"garbage")
-    sink = make_sink(database, f"redis://depthgauge-sink:change-me@127.0.0.1:{redis_server.port}/0")
+    sink = make_sink(database, f"redis://depthgauge-sink:change-me@127.0.0.1:{redis_server.port}/0", claim_after=0.3)
     drained(redis_server)
     wait_for(lambda: sink.count("stream_entries") == 0 and sink.count("bus_up") == 1)
 

@@ -65,6 +65,7 @@ class Supervisord:
         password: str | None = None,
         identifier: str = "supervisor",
         daemonize: bool = False,
+        listener: str | None = None,
     ) -> None:
         # pytest's own folders may be longer than the 107 bytes a unix socket's path may have.
         self.folder = Path(tempfile.mkdtemp(prefix="depthgauge-supervisord-"))
@@ -74,6 +75,7 @@ class Supervisord:
         self._unix = unix
         self._identifier = identifier
         self._daemonize = daemonize
+        self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
         self._transports: list[Any] = []
         self._pid: int | None = None
@@ -173,7 +175,13 @@ class Supervisord:
             if program.group is not None:
                 groups.setdefault(program.group, []).append(program.name)
         parts.extend(f"[group:{group}]\nprograms={','.join(names)}\n" for group, names in groups.items())
+        if self._listener is not None:
+            parts.append(f"[eventlistener:depthgauge]\n{self._listener}\nstderr_logfile={self.listener_log}\n")
         return "\n".join(parts)
+
+    @property
+    def listener_log(self) -> Path:
+        return self.folder / "listener.log"
 
     def family(self) -> list[psutil.Process]:
         """Return supervisord and everything below it that is alive."""

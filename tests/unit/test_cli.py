@@ -14,7 +14,7 @@ from cli.main import main
 from depthgauge import __version__
 from depthgauge.errors import DepthgaugeError, SchemaError
 
-COMMANDS = ("exporter", "sink", "migrate", "snapshot", "check", "demo", "healthcheck")
+COMMANDS = ("exporter", "sink", "migrate", "snapshot", "check", "demo", "listen", "healthcheck")
 
 
 @pytest.fixture(autouse=True)

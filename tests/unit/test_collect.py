@@ -9,7 +9,17 @@ from typing import Generic, TypeVar
 import pytest
 
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.snapshot import Part, Process, ProcessState, Queue, RedisQueues, Resources, Snapshot, Supervisor
+from depthgauge.snapshot import (
+    Part,
+    Process,
+    ProcessEvent,
+    ProcessState,
+    Queue,
+    RedisQueues,
+    Resources,
+    Snapshot,
+    Supervisor,
+)
 from exporter.collect import Collector, EveryoneCollects, Identity, Leases
 
 T0 = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -75,6 +85,16 @@ class Stage:
             leases=leases or EveryoneCollects(),
             clock=self.clock,
             drops=lambda: {"bus_away": 2},
+            events=self,
+        )
+        self.gathered: list[tuple[int, list[str]]] = []
+
+    def gather(self, parts: Sequence[Supervisor], *, seq: int) -> tuple[ProcessEvent, ...]:
+        self.gathered.append((seq, [part.name for part in parts]))
+        return (
+            ProcessEvent(
+                supervisor="main", group="g", process="p", occurred_at=T0, number=seq, to_state=20, source="poll"
+            ),
         )
 
     def supervisor_part(self) -> Supervisor:
@@ -124,6 +144,21 @@ def test_a_failing_source_keeps_its_part_until_it_is_three_intervals_old(stage: 
     status = next(status for status in fourth.sources if status.kind == "redis")
     assert (status.ok, status.error, status.errors) == (False, "refused", {"refused": 2})
     assert status.last_success_at == T0
+
+
+def test_events_are_gathered_from_parts_that_were_read_and_from_no_others(stage: Stage) -> None:
+    assert [event.number for event in stage.take(seq=7).events] == [7]
+
+    def refuse() -> Supervisor:
+        raise SourceError(ErrorKind.REFUSED, "told to")
+
+    stage.supervisor.answer = refuse
+    stage.clock.step(0.5)
+    carried = stage.take(seq=8)
+
+    assert [part.name for part in carried.supervisors] == ["main"]
+    assert [event.number for event in carried.events] == [8]
+    assert stage.gathered == [(7, ["main"]), (8, [])]
 
 
 def test_a_defect_in_a_source_harms_nobody_else(stage: Stage) -> None:

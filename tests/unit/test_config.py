@@ -91,6 +91,7 @@ dsn = "host=db user=me"
 consumer = "one"
 batch_rows = 7
 batch_seconds = 0
+claim_after = 90
 maintain_every = "0s"
 gaps_open = "3d"
 retention = { raw = "1d12h", processes = "1d", events = "2d", 5m = "3d", 1h = "4d" }
@@ -159,6 +160,7 @@ def test_every_setting_arrives(make_inputs: MakeInputs, secrets: None) -> None:
         consumer="one",
         batch_rows=7,
         batch_seconds=0.0,
+        claim_after=90.0,
         retention=Retention(
             raw=timedelta(hours=36),
             processes=timedelta(days=1),

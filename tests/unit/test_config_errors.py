@@ -59,6 +59,12 @@ MISTAKES = {
     "rollup shorter than its source": (
         "[sink]\nretention = { raw = '60d', 5m = '50d' }\ndsn=''\n", 2, "sink.retention.5m", "is shorter than raw"
     ),
+    "claim too soon": (
+        "[bus]\nurl='redis://h'\n[sink]\ndsn='dbname=x'\nbatch_seconds=20\nclaim_after='20s'\n",
+        6,
+        "sink.claim_after",
+        "longer than batch_seconds",
+    ),
     "duration wanted": ("[sink]\nretention.raw=30\n", 2, "sink.retention.raw", 'a duration such as "30d"'),
     "no duration": ("[sink]\nretention.raw='30x'\n", 2, "sink.retention.raw", "is no duration"),
     "duration bounds": ("[sink]\nretention.raw='1m'\n", 2, "sink.retention.raw", '"1h" to "100y"'),

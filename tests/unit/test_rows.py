@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from depthgauge.snapshot import LiveJobs, ProcessState, Queue, RedisQueues
-from sink.rows import ProcessRow, Rows, rows_of
+from depthgauge.snapshot import LiveJobs, ProcessEvent, ProcessState, Queue, RedisQueues
+from sink.rows import EventRow, ProcessRow, Rows, rows_of
 from tests.plugins.snapshots import NOW, ago, full, snapshot_of, status
 
 
@@ -135,3 +135,62 @@ def test_a_supervisord_read_every_second_slot_still_has_a_row_a_minute() -> None
                 ).processes
             )
         assert made == 2
+
+
+def event(**changes: Any) -> ProcessEvent:
+    values: dict[str, Any] = {
+        "supervisor": "main",
+        "group": "mail",
+        "process": "mail_00",
+        "occurred_at": ago(5),
+        "number": 9,
+        "from_state": ProcessState.RUNNING,
+        "to_state": ProcessState.EXITED,
+        "source": "listener",
+    }
+    return ProcessEvent(**{**values, **changes})
+
+
+def test_an_event_makes_a_row_whatever_was_read_in_the_slot() -> None:
+    told = event(exit_status=3, expected=False, detail="pid 7")
+    made = rows_of(snapshot_of(events=(told,)))
+    assert made.events == (
+        EventRow(
+            host="web-1",
+            supervisor="main",
+            process_group="mail",
+            process="mail_00",
+            occurred_at=ago(5),
+            event_no=9,
+            from_state=20,
+            to_state=100,
+            exit_status=3,
+            expected=False,
+            source="listener",
+            detail="pid 7",
+        ),
+    )
+    assert made.total == 3
+
+
+def test_a_time_that_cannot_be_right_becomes_the_slot_and_is_told() -> None:
+    slot = snapshot_of().slot
+    moments = [
+        slot - timedelta(days=30),
+        slot + timedelta(hours=1),
+        slot - timedelta(days=31),
+        slot + timedelta(hours=2),
+    ]
+    events = tuple(event(occurred_at=moment, number=number) for number, moment in enumerate(moments))
+    made = rows_of(snapshot_of(events=(*events, event(occurred_at=moments[2], number=9, detail="pid 7")))).events
+    assert [row.occurred_at for row in made] == [*moments[:2], slot, slot, slot]
+    assert [row.detail for row in made] == [
+        *(None, None),
+        f"the clock said {moments[2].isoformat()}",
+        f"the clock said {moments[3].isoformat()}",
+        f"pid 7; the clock said {moments[2].isoformat()}",
+    ]
+
+
+def test_an_event_that_is_in_a_snapshot_twice_is_one_row() -> None:
+    assert len(rows_of(snapshot_of(events=(event(), event(), event(number=10)))).events) == 2

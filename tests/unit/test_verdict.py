@@ -3,7 +3,8 @@
 import psycopg
 import pytest
 
-from sink.verdict import REASONS, Verdict, reason, verdict
+from sink.connect import NotConnected
+from sink.verdict import REASONS, Verdict, hint, reason, verdict
 
 
 def error(code: str) -> psycopg.Error:
@@ -25,7 +26,7 @@ def _timescale(code: str) -> psycopg.Error:
         ("25006", Verdict.RECONNECT, "read_only"),
         ("25P03", Verdict.RECONNECT, "transaction_state"),
         ("08006", Verdict.RECONNECT, "connection"),
-        ("53300", Verdict.RETRY, "resources"),
+        ("53300", Verdict.RETRY, "connections"),
         ("53100", Verdict.RETRY, "disk_full"),
         ("57014", Verdict.RETRY, "statement_timeout"),
         ("55P03", Verdict.RETRY, "lock_timeout"),
@@ -34,8 +35,10 @@ def _timescale(code: str) -> psycopg.Error:
         ("22003", Verdict.POISON, "data"),
         ("22021", Verdict.POISON, "data"),
         ("22P05", Verdict.POISON, "data"),
+        ("26000", Verdict.RECONNECT, "prepared"),
+        ("42P05", Verdict.RECONNECT, "prepared"),
         ("42P01", Verdict.STOP, "schema"),
-        ("42501", Verdict.STOP, "schema"),
+        ("42501", Verdict.STOP, "privileges"),
         ("0A000", Verdict.STOP, "unsupported"),
         ("53400", Verdict.STOP, "resources"),
         ("TS103", Verdict.STOP, "timescaledb"),
@@ -51,6 +54,8 @@ def test_codes(code: str, expected: Verdict, label: str) -> None:
     ("raised", "expected", "label"),
     [
         (psycopg.OperationalError("server closed the connection"), Verdict.RECONNECT, "connection"),
+        (NotConnected("password authentication failed"), Verdict.RECONNECT, "connect"),
+        (psycopg.errors.ConnectionTimeout("no answer"), Verdict.RECONNECT, "connect_timeout"),
         (psycopg.DataError("NUL in text"), Verdict.POISON, "client"),
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogate"), Verdict.POISON, "client"),
         (TypeError("mixed types"), Verdict.POISON, "client"),
@@ -66,3 +71,19 @@ def test_every_reason_is_of_the_closed_set() -> None:
     codes = [state for state in states if isinstance(state, str)]
     assert len(codes) > 200
     assert {reason(error(code)) for code in codes} <= REASONS
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("25006", "target_session_attrs=read-write"),
+        ("53100", "disk"),
+        ("53300", "max_connections"),
+        ("42P01", "depthgauge migrate"),
+        ("42501", "depthgauge.grant_writer("),
+        ("28P01", "pg_hba.conf"),
+        ("3D000", "sink.dsn"),
+    ],
+)
+def test_what_a_human_can_mend_is_said(code: str, words: str) -> None:
+    assert words in (hint(error(code)) or "")
