@@ -1,6 +1,7 @@
 """The bus stopped, restarted empty, paused, evicted, full and cut, between a real exporter and a real sink."""
 
 import secrets
+import threading
 from collections.abc import Iterable
 
 import pytest
@@ -75,30 +76,42 @@ def test_restarted_empty_while_all_is_read(make_stage: MakeStage) -> None:
     wait_for(lambda: stage.ledger() >= 3, 30)
     proxy.stop()
     stage.drained()
+    wait_hindered(stage)
     stage.bus.kill()
     stage.bus.start()
     proxy.start()
     wait_taken(tap, 6)
     stage.settle()
 
-    stage.record("bus restarted empty, everything on it read", UP)
+    stage.record("bus restarted empty, everything on it read", "`depthgauge_bus_up` 0")
 
 
 def test_paused(make_stage: MakeStage) -> None:
-    """What was sent and not answered is sent again: the ledger knows it."""
+    """At the moment when an XADD is on its way: the bus does it when it goes on, and it has been sent again by then."""
     stage = make_stage()
-    _, url, tap = stage.tap()
+    proxy, url, tap = stage.tap()
     stage.exporter(url)
-    stage.sink()
+    sink = stage.sink()
     wait_taken(tap, 4)
-    stage.bus.pause()
+    paused = threading.Event()
+
+    def pause(_: int, data: bytes) -> None:
+        if b"XADD" in data and not paused.is_set():
+            stage.bus.pause()
+            paused.set()
+
+    proxy.heralds.append(pause)
     try:
+        assert paused.wait(20)
         wait_hindered(stage)
+        wait_for(lambda: sink.value("depthgauge_sink_bus_up") == 0, 20)
     finally:
         stage.bus.resume()
     wait_taken(tap, 6)
     stage.settle()
 
+    again = sink.value("depthgauge_sink_snapshots_duplicate_total") or 0
+    assert again == tap.sent - tap.taken.total() >= 1
     stage.record("bus paused (SIGSTOP)", f"{UP}, {DUPLICATES}")
 
 
@@ -155,7 +168,7 @@ def test_full(make_stage: MakeStage) -> None:
 def test_cut_while_publishing(make_stage: MakeStage, moment: Moment, fault: str) -> None:
     stage = make_stage()
     proxy, url, tap = stage.tap()
-    stage.exporter(url)
+    exporter = stage.exporter(url)
     sink = stage.sink()
     wait_taken(tap, 2)
     for _ in range(CUTS):
@@ -167,7 +180,8 @@ def test_cut_while_publishing(make_stage: MakeStage, moment: Moment, fault: str)
     again = sink.value("depthgauge_sink_snapshots_duplicate_total") or 0
     assert again == tap.sent - tap.taken.total()
     assert again >= (CUTS if moment is Moment.ANSWER else 0)
-    stage.record(fault, DUPLICATES if moment is Moment.ANSWER else "`depthgauge_bus_up` 0")
+    assert "not publishing" in exporter.text
+    stage.record(fault, f"the exporter's log, {DUPLICATES}" if moment is Moment.ANSWER else "the exporter's log")
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def test_the_lease_holder_stopped_and_resumed(make_stage: MakeStage) -> None:
     wait_taken(tap, 2, other)
     exporters[holder].process.send_signal(signal.SIGCONT)
     wait_taken(tap, 6, holder)
+    held = {host: exporter.value("depthgauge_lease_held", lease="redis:jobs") for host, exporter in exporters.items()}
+    assert held == {holder: 0, other: 1}
     stage.settle()
 
     fleet = select(
@@ -88,7 +90,7 @@ def test_one_host_name_for_two(make_stage: MakeStage) -> None:
 
 
 def test_one_host_name_for_two_and_the_first_killed(make_stage: MakeStage) -> None:
-    """The second takes the name over; what it held back for the old slots collides, and that is counted."""
+    """The second takes the name over; where what it held back is for slots of the first, that is counted."""
     stage = make_stage()
     _, url, tap = stage.tap()
     sink = stage.sink()
@@ -105,7 +107,7 @@ def test_one_host_name_for_two_and_the_first_killed(make_stage: MakeStage) -> No
     assert sink.value("depthgauge_sink_snapshots_collided_total") == done.shared_slots
     stage.record(
         "two exporters with one host name, the first killed with -9",
-        COLLIDED,
+        '`depthgauge_bus_drops_total{reason="duplicate_host"}`, the second\'s log',
         collisions=done.shared_slots,
         account=done,
     )

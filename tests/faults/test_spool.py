@@ -11,23 +11,22 @@ from typing import Any
 import pytest
 
 from tests.plugins.redis_server import MakeRedis
-from tests.plugins.stage import EDITIONS, MakeStage, wait_value
+from tests.plugins.stage import MakeStage, wait_value
 from tests.plugins.taken import Run, wait_taken
 from tests.plugins.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("redis-server", "postgres")]
 
-SPOOLED = "`depthgauge_spool_snapshots`, `depthgauge_spool_bytes`"
+SPOOLED = "`depthgauge_spool_snapshots`"
 KEEP = 6
 QUEUES = 1000
 RECORD = re.compile(rb"\xa4host\xc4.([a-z0-9-]+)\xa3run\xc4.([0-9a-f]{32})\xa3seq\xc4.([0-9]+)", re.DOTALL)
 """A record's clear fields, as msgpack has them."""
 
 
-@pytest.mark.parametrize("edition", EDITIONS)
-def test_killed_while_spooling(make_stage: MakeStage, edition: str, tmp_path: Path) -> None:
+def test_killed_while_spooling(make_stage: MakeStage, tmp_path: Path) -> None:
     """Twice: what two runs have synced arrives by a third one, each run's numbers without a gap."""
-    stage = make_stage(edition)
+    stage = make_stage()
     proxy, url, tap = stage.tap()
     stage.sink()
     exporter = stage.exporter(url, state_dir=tmp_path)

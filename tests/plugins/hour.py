@@ -39,7 +39,12 @@ INTERVAL: Final = 15 / SPEED
 SLOTS: Final = 240
 AWAY: Final = 75.0
 """Seconds: more than an hour at this speed."""
+HOSTS: Final = ("web-1", "web-2", "web-3")
 QUEUES: Final = ("high", "default", "low")
+
+
+class Abandoned(Exception):  # noqa: N818  it is no error: the test run is over
+    """The run ended before the hour did."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +92,13 @@ class Hour:
 
     def __init__(self, folder: Path, servers: MakeServer, editions: Sequence[str]) -> None:
         self._pool = ThreadPoolExecutor(thread_name_prefix="hour")
+        self._over = threading.Event()
         # Servers are made here: what gives them is not for several threads.
         plain = servers("plain")
         self._outages: dict[str, Future[Outage]] = {
-            edition: self._pool.submit(_outage, folder / edition, edition) for edition in editions
+            edition: self._pool.submit(_outage, folder / edition, edition, self._over) for edition in editions
         }
-        self._endurance = self._pool.submit(_endurance, folder / "endurance", plain)
+        self._endurance = self._pool.submit(_endurance, folder / "endurance", plain, self._over)
 
     def outage(self, edition: str) -> Outage:
         """Wait for the outage on this edition."""
@@ -103,7 +109,8 @@ class Hour:
         return self._endurance.result(200)
 
     def close(self) -> None:
-        """Wait for all of them."""
+        """End what is still going on, and wait for it."""
+        self._over.set()
         self._pool.shutdown(wait=True)
 
 
@@ -131,18 +138,18 @@ def _backlog(bus: RedisServer) -> int:
         return int(client.xlen(stream.STREAM))
 
 
-def _outage(folder: Path, edition: str) -> Outage:
+def _outage(folder: Path, edition: str, over: threading.Event) -> Outage:
     server = Server(edition, "outage").start()
     try:
         with migrated(server) as dsn, _redis(folder / "bus") as bus, bus.client() as client:
             config = f'[bus]\nurl = "{bus.url}"\n[sink]\ndsn = "{dsn}"\nconsumer = "a"\n'
             base = recent_slot(back=120)
-            endless = (make_snapshot(seq, base=base) for seq in count(1))
+            endless = (make_snapshot(seq, base=base, host=host) for seq in count(1) for host in HOSTS)
             with _daemon("sink", config, folder / "sink") as sink:
-                producer = Producer(client, endless, every=INTERVAL).start()
+                producer = Producer(client, endless, every=INTERVAL / len(HOSTS)).start()
                 wait_for(lambda: (sink.value("depthgauge_sink_snapshots_committed_total") or 0) >= 10, 40, step=0.1)
                 server.stop()
-                _pass(AWAY)
+                _pass(AWAY, over)
                 waited = _backlog(bus)
                 assert sink.value("depthgauge_sink_database_up") == 0
                 server.start()
@@ -153,12 +160,13 @@ def _outage(folder: Path, edition: str) -> Outage:
         server.remove()
 
 
-def _pass(seconds: float) -> None:
-    """Let time pass: here it is the fault itself."""
-    threading.Event().wait(seconds)
+def _pass(seconds: float, over: threading.Event) -> None:
+    """Let time pass: here it is the fault itself. Raise Abandoned when nobody wants to know any more."""
+    if over.wait(seconds):
+        raise Abandoned
 
 
-def _endurance(folder: Path, server: Server) -> Endurance:
+def _endurance(folder: Path, server: Server, over: threading.Event) -> Endurance:
     programs = [Program(name=f"work-{queue}", command=python("import time; time.sleep(3600)")) for queue in QUEUES]
     with contextlib.ExitStack() as stack:
         dsn = stack.enter_context(migrated(server))
@@ -194,7 +202,7 @@ def _endurance(folder: Path, server: Server) -> Endurance:
                     answer.read()
             for each in sampled.values():
                 each.sample()
-            _pass(max(0.0, started + second - time.monotonic()))
+            _pass(max(0.0, started + second - time.monotonic()), over)
         assert exporter.stop() == 0, exporter.text
         wait_for(lambda: _backlog(bus) == 0, 30, what="the stream is empty", step=0.1)
         tap.taken.fill()

@@ -1,6 +1,7 @@
 """A proxy on the wire (TCP or unix socket) that can refuse, stall, go deaf and cut: the faults a network has.
 
-It can be told to cut at the worst moment: see :class:`Trap`. What goes to the server can be watched: ``watchers``.
+It can be told to cut at the worst moment: see :class:`Trap`. What goes to the server can be watched: ``heralds`` are told
+before it goes, ``watchers`` when it has gone.
 """
 
 import contextlib
@@ -77,6 +78,7 @@ class Proxy:
     def __init__(self, target: Address, folder: Path) -> None:
         self.target = target
         self.accepted = 0
+        self.heralds: list[Watcher] = []
         self.watchers: list[Watcher] = []
         self._traps: list[Trap] = []
         self._mode = _Mode.FORWARD
@@ -238,6 +240,8 @@ class Proxy:
 
     def _send(self, server: socket.socket, data: bytes, wire: _Wire) -> bool:
         """Pass on what a client sends, as far as the traps let it; return whether the connection goes on."""
+        for herald in self.heralds:
+            herald(wire.number, data)
         trap, at = self._caught(data, wire)
         if trap is not None and trap.moment is not Moment.ANSWER:
             passed = data[: max(0, at if trap.moment is Moment.INSIDE else at - len(trap.needle))]
