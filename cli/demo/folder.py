@@ -57,6 +57,13 @@ command = {python} -m cli.main sink --config.file {folder}/depthgauge.toml --web
 autostart = false
 {log}
 
+[eventlistener:depthgauge]
+command = {python} -m cli.main listen --supervisor demo --state-dir {folder}/state
+events = PROCESS_STATE,TICK_5
+buffer_size = 1000
+stdout_logfile = NONE
+stderr_logfile = {folder}/log/listen.log
+
 [program:mail-worker]
 command = {rq} worker --quiet --url redis://127.0.0.1:{valkey_port}/0 mail
 process_name = %(program_name)s_%(process_num)02d

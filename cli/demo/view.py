@@ -1,6 +1,8 @@
 """What the demo shows: one small table of live numbers, from the same places users look at."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 import psycopg
 import redis
@@ -9,6 +11,11 @@ from cli.demo.folder import Folder
 from cli.demo.stack import fetch
 from depthgauge.snapshot import ProcessState, Snapshot, Supervisor
 from depthgauge.stream import LATEST_PREFIX, unpack
+
+CHANGES: Final = """
+SELECT occurred_at, process, from_state, to_state, detail
+FROM depthgauge.process_events ORDER BY occurred_at DESC, event_no DESC LIMIT 4
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +28,8 @@ class Seen:
     """The latest snapshot in the cache."""
     stored: int | None
     """Snapshots in the database's ledger."""
+    changes: tuple[str, ...] = ()
+    """The latest changes of processes' states in the database, newest first."""
 
     def missing(self) -> list[str]:
         """Return where no snapshot has arrived yet."""
@@ -34,10 +43,12 @@ class Seen:
 
 def look(folder: Folder) -> Seen:
     """Look at /metrics, at the cache and at the database."""
+    stored, changes = _stored(folder)
     return Seen(
         metrics=fetch(f"http://127.0.0.1:{folder.exporter_port}/metrics"),
         cached=_cached(folder),
-        stored=_stored(folder),
+        stored=stored,
+        changes=changes,
     )
 
 
@@ -50,13 +61,19 @@ def _cached(folder: Folder) -> Snapshot | None:
     return unpack(body) if isinstance(body, bytes) else None
 
 
-def _stored(folder: Folder) -> int | None:
+def _stored(folder: Folder) -> tuple[int | None, tuple[str, ...]]:
     try:
         with psycopg.connect(folder.dsn, connect_timeout=2) as connection:
             row = connection.execute("SELECT count(*) FROM depthgauge.snapshots").fetchone()
+            events = connection.execute(CHANGES).fetchall()
     except psycopg.Error:
-        return None
-    return row[0] if row else None
+        return None, ()
+    return (row[0] if row else None), tuple(_change(*event) for event in events)
+
+
+def _change(at: datetime, process: str, before: int | None, after: int, detail: str | None) -> str:
+    states = " -> ".join(_state(state) for state in (before, after) if state is not None)
+    return f"{at.astimezone():%H:%M:%S}  {process:<20}{states}" + (f"  ({detail})" if detail else "")
 
 
 def table(seen: Seen) -> list[str]:
@@ -80,6 +97,8 @@ def table(seen: Seen) -> list[str]:
             lines.append(f"{queue.name:<12}{cells}{_cell(served):>9}  {wait}")
     for part in seen.cached.supervisors:
         lines += ["", *_processes(part)]
+    if seen.changes:
+        lines += ["", "latest changes of state", *seen.changes]
     return lines
 
 
@@ -93,10 +112,14 @@ def _processes(part: Supervisor) -> list[str]:
             if used is not None and used.resident_memory_bytes is not None
             else "-"
         )
-        state = ProcessState(process.state).name if process.state in set(ProcessState) else str(process.state)
+        state = _state(process.state)
         name = f"{process.group}:{process.name}" if process.group != process.name else process.name
         lines.append(f"{name:<28}{state:<10}{process.restarts:>9}{cpu:>9}{memory:>10}")
     return lines
+
+
+def _state(code: int) -> str:
+    return ProcessState(code).name if code in set(ProcessState) else str(code)
 
 
 def _cell(number: int | None) -> str:

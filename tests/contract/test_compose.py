@@ -100,6 +100,11 @@ def test_our_configuration_loads_with_the_secrets_that_each_service_gets(
 
     names = set(services(compose))
     assert exporter.bus is not None
+    # The spool outlives the container, in a folder that the image gives to the service's user.
+    assert f"state:{exporter.state_dir}" in services(compose)["exporter"]["volumes"]
+    owner, group = services(compose)["exporter"]["user"].split(":")
+    dockerfile = (repo_root() / "Dockerfile").read_text()
+    assert f"--owner={owner} --group={group} --mode=0700 {exporter.state_dir}" in dockerfile
     for url in (exporter.redis[0].url, exporter.bus.url, sink.bus.url, sink.dsn):
         host = re.search(r"@([\w.-]+):\d+/", url.reveal())
         assert host is not None
