@@ -20,4 +20,7 @@ pytest_plugins = [
     "tests.plugins.publishers",
     "tests.plugins.golden",
     "tests.plugins.prometheus",
+    "tests.plugins.reliability",
+    "tests.plugins.stage",
+    "tests.plugins.hour",
 ]

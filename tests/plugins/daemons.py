@@ -7,9 +7,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,9 +22,17 @@ STOP_TIMEOUT = 10.0
 
 
 class Daemon:
-    """One process of ``depthgauge``; ``port`` is where it listens."""
+    """One process of ``depthgauge``; ``environ`` is added to its environment, ``program`` is the module that is run."""
 
-    def __init__(self, command: str, config: str, folder: Path, *args: str) -> None:
+    def __init__(
+        self,
+        command: str,
+        config: str,
+        folder: Path,
+        *args: str,
+        environ: Mapping[str, str] | None = None,
+        program: str = "cli.main",
+    ) -> None:
         self.command = command
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,6 +40,8 @@ class Daemon:
         self.config.write_text(config)
         self.log = folder / f"{command}.log"
         self._args = args
+        self._environ = dict(environ or {})
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Daemon":
@@ -40,13 +50,13 @@ class Daemon:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "cli.main", self.command, "--config.file", str(self.config)),
+                    *(sys.executable, "-m", self._program, self.command, "--config.file", str(self.config)),
                     *("--web.listen-address", "127.0.0.1:0", *self._args),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment,
+                env={**environment, **self._environ},
             )
         return self
 
@@ -122,8 +132,8 @@ def make_daemon(tmp_path: Path) -> Iterator[MakeDaemon]:
     """Give a function that makes daemons (``make_daemon("exporter", config)``), all ended with the test."""
     made: list[Daemon] = []
 
-    def make(command: str, config: str, *args: str) -> Daemon:
-        daemon = Daemon(command, config, tmp_path / f"{command}-{len(made)}", *args)
+    def make(command: str, config: str, *args: str, folder: Path | None = None, **options: Any) -> Daemon:
+        daemon = Daemon(command, config, folder or tmp_path / f"{command}-{len(made)}", *args, **options)
         made.append(daemon)
         return daemon.start()
 

@@ -97,6 +97,17 @@ def find_community() -> str | None:
     return str(json.loads(package.read_text())["version"])
 
 
+def libfaketime() -> Path | None:
+    """Return the library that gives a process another clock; None where it is missing."""
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+
+
+def find_libfaketime() -> str | None:
+    """Return where the library is."""
+    found = libfaketime()
+    return str(found) if found else None
+
+
 def apt(*packages: str) -> str:
     return f"apt-get install {' '.join(packages)}"
 
@@ -141,6 +152,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             ),
             Part(name="supervisord", find=lambda: distribution("supervisor", "supervisor"), how="make install"),
             Part(name="rq", find=lambda: distribution("rq", "rq"), how="make install"),
+            Part(name="libfaketime", find=find_libfaketime, how=apt("libfaketime")),
             Part(name="openssl", find=lambda: version_of("openssl", "version"), how=apt("openssl")),
             Part(name="git", find=lambda: version_of("git", "--version"), how=apt("git")),
             Part(name="make", find=lambda: version_of("make", "--version"), how=apt("make")),

@@ -1,4 +1,8 @@
-"""A proxy on the wire (TCP or unix socket) that can refuse, stall, go deaf and cut: the faults a network has."""
+"""A proxy on the wire (TCP or unix socket) that can refuse, stall, go deaf and cut: the faults a network has.
+
+It can be told to cut at the worst moment: see :class:`Trap`. What goes to the server can be watched: ``heralds`` are told
+before it goes, ``watchers`` when it has gone.
+"""
 
 import contextlib
 import select
@@ -7,6 +11,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
@@ -16,8 +21,41 @@ import pytest
 Address: TypeAlias = tuple[str, int] | str
 """Host and port, or the path of a unix socket."""
 
+Watcher: TypeAlias = Callable[[int, bytes], None]
+"""Told the connection's number and bytes that went from its client to the server."""
+
 _TICK = 0.02
 _CHUNK = 65536
+
+
+class Moment(Enum):
+    """When a trap cuts the connection on which its bytes go to the server."""
+
+    BEFORE = "before"
+    """They never reach the server; what went before them does."""
+    INSIDE = "inside"
+    """They do, and nothing that follows: the message that has them stays incomplete."""
+    ANSWER = "answer"
+    """The whole message does, the server has done what it says, and its answer is lost."""
+
+
+@dataclass
+class Trap:
+    """A cut to come: the next ``times`` connections on which ``needle`` goes to the server die at that moment."""
+
+    needle: bytes
+    moment: Moment
+    times: int = 1
+    sprung: int = 0
+
+
+@dataclass
+class _Wire:
+    """One connection's state: its number, the bytes sent last, and the trap that waits for the server's answer."""
+
+    number: int
+    tail: bytes = b""
+    caught: Trap | None = field(default=None)
 
 
 class _Mode(Enum):
@@ -40,6 +78,9 @@ class Proxy:
     def __init__(self, target: Address, folder: Path) -> None:
         self.target = target
         self.accepted = 0
+        self.heralds: list[Watcher] = []
+        self.watchers: list[Watcher] = []
+        self._traps: list[Trap] = []
         self._mode = _Mode.FORWARD
         self._lock = threading.Lock()
         self._live: set[socket.socket] = set()
@@ -118,6 +159,13 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     client.shutdown(socket.SHUT_RDWR)
 
+    def trap(self, needle: bytes, moment: Moment, *, times: int = 1) -> Trap:
+        """Cut at the worst moment, see :class:`Moment`; the trap tells how often it has."""
+        trap = Trap(needle, moment, times)
+        with self._lock:
+            self._traps.append(trap)
+        return trap
+
     def _spawn(self, work: Callable[[socket.socket], None], sock: socket.socket) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         thread = threading.Thread(target=work, args=(sock,), name=f"proxy {work.__name__}", daemon=True)
@@ -139,6 +187,7 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         server: socket.socket | None = None
+        wire = _Wire(number=self.accepted)
         try:
             while self._listener is not None:
                 deaf = self._mode is _Mode.DEAF
@@ -148,7 +197,7 @@ class Proxy:
                     server = socket.socket(_family(self.target), socket.SOCK_STREAM)
                     server.settimeout(10)
                     server.connect(self.target)
-                if not self._step(client, server, readable):
+                if not self._step(client, server, readable, wire):
                     return
         except OSError:
             # One of the two ends is gone; so is this connection.
@@ -160,7 +209,9 @@ class Proxy:
             if server is not None:
                 server.close()
 
-    def _step(self, client: socket.socket, server: socket.socket | None, readable: list[socket.socket]) -> bool:
+    def _step(
+        self, client: socket.socket, server: socket.socket | None, readable: list[socket.socket], wire: _Wire
+    ) -> bool:
         """Do what the mode says with what is readable; return whether the connection goes on."""
         if self._mode is _Mode.STALL:
             # A client that has gone away shows as readable; it may as well wait until the stall is over.
@@ -168,16 +219,57 @@ class Proxy:
             return True
         if self._mode is _Mode.DEAF:
             return client not in readable or bool(client.recv(_CHUNK))
-        return server is None or self._forward(client, server, readable)
+        return server is None or self._forward(client, server, readable, wire)
 
-    def _forward(self, client: socket.socket, server: socket.socket, readable: list[socket.socket]) -> bool:
-        for source, sink in ((client, server), (server, client)):
-            if source in readable:
-                data = source.recv(_CHUNK)
-                if not data:
-                    return False
-                sink.sendall(data)
+    def _forward(
+        self, client: socket.socket, server: socket.socket, readable: list[socket.socket], wire: _Wire
+    ) -> bool:
+        if client in readable:
+            data = client.recv(_CHUNK)
+            if not data or not self._send(server, data, wire):
+                return False
+        if server in readable:
+            data = server.recv(_CHUNK)
+            if wire.caught is not None:
+                wire.caught.sprung += 1
+                return False
+            if not data:
+                return False
+            client.sendall(data)
         return True
+
+    def _send(self, server: socket.socket, data: bytes, wire: _Wire) -> bool:
+        """Pass on what a client sends, as far as the traps let it; return whether the connection goes on."""
+        for herald in self.heralds:
+            herald(wire.number, data)
+        trap, at = self._caught(data, wire)
+        if trap is not None and trap.moment is not Moment.ANSWER:
+            passed = data[: max(0, at if trap.moment is Moment.INSIDE else at - len(trap.needle))]
+            server.sendall(passed)
+            self._tell(wire, passed)
+            trap.sprung += 1
+            return False
+        server.sendall(data)
+        self._tell(wire, data)
+        wire.caught = wire.caught or trap
+        return True
+
+    def _caught(self, data: bytes, wire: _Wire) -> tuple[Trap | None, int]:
+        """Return the trap whose bytes are in the data, and where in it they end."""
+        seen = wire.tail + data
+        with self._lock:
+            for trap in self._traps:
+                found = seen.find(trap.needle)
+                if found >= 0 and trap.times > 0:
+                    trap.times -= 1
+                    return trap, found + len(trap.needle) - len(wire.tail)
+            longest = max((len(trap.needle) for trap in self._traps), default=0)
+        wire.tail = seen[-longest + 1 :] if longest > 1 else b""
+        return None, 0
+
+    def _tell(self, wire: _Wire, data: bytes) -> None:
+        for watcher in self.watchers:
+            watcher(wire.number, data)
 
 
 MakeProxy: TypeAlias = Callable[[Address], Proxy]
