@@ -66,8 +66,11 @@ def test_nothing_is_left_in_a_session(
     )
     untouched = select(database, settings)
     publish(redis_server.client(), *(make_snapshot(seq, base=recent_slot()) for seq in range(1, 11)))
-    sink = make_sink(pooler.dsn, redis_server.url)
+    sink = make_sink(pooler.dsn, redis_server.url, maintain_every=timedelta(seconds=0.2))
     wait_for(lambda: sink.count("snapshots_committed_total") == 10, 20)
+    # The upkeep commits within its CALL, which keeps its session until it is through.
+    wait_for(lambda: select(database, "SELECT sum(samples) FROM depthgauge.queue_metrics_1h") == [(10,)], 20)
+    wait_for(lambda: sink.count("maintenance_last_success_timestamp_seconds", step="all") > 0, 20)
 
     with psycopg.connect(pooler.dsn) as other:
         # The pool has one session: this is the one that the sink has used.

@@ -13,6 +13,7 @@ from depthgauge.secrets import Secret
 from sink import convert
 from sink.migrate import migrate
 from sink.schema import Layout
+from tests.plugins.history import contents
 from tests.plugins.recount import assert_rollups_are_recounts
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.sinks import MakeSink, make_snapshot, publish, select
@@ -21,14 +22,6 @@ from tests.plugins.waiting import wait_for
 pytestmark = pytest.mark.needs("redis-server", "timescaledb")
 
 SERIES = "SELECT name FROM depthgauge.series ORDER BY name"
-
-
-def contents(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of every table that is cut by time."""
-    return {
-        name: select(dsn, f"SELECT to_jsonb(t)::text FROM depthgauge.{name} t ORDER BY 1")
-        for (name,) in select(dsn, SERIES)
-    }
 
 
 @pytest.fixture

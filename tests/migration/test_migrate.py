@@ -306,6 +306,11 @@ def test_an_owner_without_superuser_rights_can_migrate(timescale_database: str) 
     try:
         assert migrate(Secret(owner)).layout is Layout.HYPERTABLES
         assert migrate(Secret(owner)).applied == ()
+        old = datetime.now(UTC) - timedelta(days=40)
+        with psycopg.connect(owner, autocommit=True) as connection:
+            connection.execute(LEDGER, (old, old))
+            connection.execute("CALL depthgauge.maintain()")
+            assert connection.execute("SELECT count(*) FROM depthgauge.snapshots").fetchone() == (0,)
     finally:
         with psycopg.connect(timescale_database, autocommit=True) as admin:
             admin.execute("DROP OWNED BY plain_owner CASCADE")

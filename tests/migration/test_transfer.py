@@ -15,6 +15,7 @@ from depthgauge.secrets import Secret
 from sink import transfer as transfers
 from sink.migrate import migrate
 from sink.transfer import transfer
+from tests.plugins.history import contents, maintain
 from tests.plugins.recount import assert_rollups_are_recounts
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.sinks import MakeSink, make_snapshot, publish, select
@@ -25,16 +26,6 @@ from tests.plugins.waiting import wait_for
 pytestmark = [pytest.mark.needs("redis-server", "timescaledb")]
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
-
-
-def contents(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
-    names = select(dsn, "SELECT name FROM depthgauge.series ORDER BY name")
-    return {name: select(dsn, f"SELECT to_jsonb(t)::text FROM depthgauge.{name} t ORDER BY 1") for (name,) in names}
-
-
-def maintain(dsn: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("CALL depthgauge.maintain()")
 
 
 def feed(make_sink: MakeSink, bus: RedisServer, dsn: str, seqs: range) -> None:

@@ -1,13 +1,14 @@
 """Days of history for tests: snapshots with counters and unknown numbers, health rows, and the call that rolls them up."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 
 from depthgauge import stream
 from depthgauge.snapshot import LiveJobs, Queue, RedisQueues, Snapshot
 from tests.plugins.redis_server import RedisServer
-from tests.plugins.sinks import MakeSink, RunningSink, make_snapshot, publish
+from tests.plugins.sinks import MakeSink, RunningSink, make_snapshot, publish, select
 from tests.plugins.waiting import wait_for
 
 HOUR = timedelta(hours=1)
@@ -78,3 +79,9 @@ def add_health(dsn: str, moments: list[datetime]) -> None:
                 " SELECT r, date_trunc('hour', %s::timestamptz) FROM unnest(ARRAY['system_health_metrics_1h', 'performance_metrics_1h']) r",
                 (moment,),
             )
+
+
+def contents(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of every table that is cut by time."""
+    names = select(dsn, "SELECT name FROM depthgauge.series ORDER BY name")
+    return {name: select(dsn, f"SELECT to_jsonb(t)::text FROM depthgauge.{name} t ORDER BY 1") for (name,) in names}
