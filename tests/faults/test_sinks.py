@@ -172,7 +172,8 @@ def _no_acknowledging(stage: Stage) -> Iterator[None]:
 
 def _pending(stage: Stage, consumer: str) -> int:
     with stage.bus.client() as client:
-        if not client.exists(stream.STREAM):
+        # The first read makes the group.
+        if not client.exists(stream.STREAM) or not client.xinfo_groups(stream.STREAM):
             return 0
         found = cast("list[dict[str, Any]]", client.xinfo_consumers(stream.STREAM, stream.GROUP))
     return sum(int(each["pending"]) for each in found if each["name"] == consumer.encode())
