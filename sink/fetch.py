@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -46,6 +46,7 @@ class Fetcher:
         self._oldest = oldest
         self._monotonic = monotonic
         self._waiting: deque[Entry] = deque()
+        self._connects = 0
 
     def run(self) -> None:
         """Hand batches over until stopped; whatever ends this ends the one who takes them, too."""
@@ -64,15 +65,21 @@ class Fetcher:
 
     def _take_up_own(self) -> None:
         """Finish what an earlier run of this sink had read and not acknowledged."""
+        for entries in self._own():
+            log.info("taking up %d entries of an earlier run", len(entries))
+            self._handover.hold(entries)
+            self._handover.put(sort(entries, now=self._clock(), oldest=self._oldest()))
+        self._connects = self._inbox.connects
+
+    def _own(self) -> Iterator[Sequence[Entry]]:
+        """Give all that Redis has noted as read by this sink and not acknowledged."""
         after = b"0-0"
         while True:
             cursor = after
             entries = self._bus(lambda: self._inbox.own(cursor, READ_COUNT))  # noqa: B023  called at once
             if not entries:
                 return
-            log.info("taking up %d entries of an earlier run", len(entries))
-            self._handover.hold(entries)
-            self._handover.put(sort(entries, now=self._clock(), oldest=self._oldest()))
+            yield entries
             after = entries[-1].id
 
     def _gather(self) -> Sorted:
@@ -100,4 +107,17 @@ class Fetcher:
     def _read(self, wait: float) -> None:
         entries = self._bus(lambda: self._inbox.read(READ_COUNT, wait=wait))
         self._handover.hold(entries)
-        self._waiting.extend(entries)
+        self._waiting.extend((*self._lost_on_the_way(), *entries))
+
+    def _lost_on_the_way(self) -> Sequence[Entry]:
+        """Return what Redis has noted as read by this sink and this sink never got: a connection broke off in between."""
+        if self._inbox.connects == self._connects:
+            return ()
+        # Before anything is asked: what breaks off meanwhile is looked for next time.
+        self._connects = self._inbox.connects
+        held = self._handover.held
+        lost = [entry for entries in self._own() for entry in entries if entry.id not in held]
+        if lost:
+            log.info("taking up %d entries whose answer broke off", len(lost))
+            self._handover.hold(lost)
+        return lost

@@ -57,6 +57,11 @@ class Inbox:
         self._link = Link(url, connect_timeout=timeout)
         self._group = ("GROUP", stream.GROUP, consumer)
 
+    @property
+    def connects(self) -> int:
+        """Connections made so far: where it has grown, an answer may have been lost."""
+        return self._link.connects
+
     def read(self, count: int, *, wait: float) -> list[Entry]:
         """Read entries nobody has read, waiting up to ``wait`` seconds for the first; create the group if it is missing."""
         block: Command = ("BLOCK", max(1, round(wait * 1000))) if wait > 0 else ()

@@ -38,9 +38,11 @@ SELECT
     CASE WHEN current_setting('lock_timeout') = '0' THEN set_config('lock_timeout', '5s', true) END,
     CASE WHEN current_setting('idle_in_transaction_session_timeout') = '0'
         THEN set_config('idle_in_transaction_session_timeout', '60s', true) END,
+    CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END,
     set_config('timezone', 'UTC', true)
 """
-"""What a transaction gets where neither the connection string, nor the role, nor the server sets it."""
+"""What a transaction gets where neither the connection string, nor the role, nor the server sets it; and that a commit is on
+disk when it is done: the stream's entry is deleted after it."""
 
 BACKEND: Final = "SELECT pg_backend_pid()"
 

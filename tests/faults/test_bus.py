@@ -210,10 +210,10 @@ def test_cut_while_acknowledging(make_stage: MakeStage, moment: Moment, fault: s
 
 
 def test_cut_while_reading(make_stage: MakeStage) -> None:
-    """Redis has noted the entries as read by a sink that never got them: after a while somebody claims them."""
+    """Redis has noted the entries as read by a sink that never got them: it asks for them with its next connection."""
     stage = make_stage()
     proxy, url = stage.bus_proxy()
-    sink = stage.sink(url=url, claim_after=CLAIM).ready()
+    sink = stage.sink(url=url, claim_after=3600).ready()
     wait_for(lambda: sink.value("depthgauge_sink_bus_up") == 1, 20)
     trap = proxy.trap(b"XREADGROUP", Moment.ANSWER)
     wait_for(lambda: trap.times == 0, 20, what="a read is under way")
@@ -221,10 +221,10 @@ def test_cut_while_reading(make_stage: MakeStage) -> None:
     stage.drained()
 
     assert trap.sprung == 1
-    assert (sink.value("depthgauge_sink_entries_claimed_total") or 0) > 0
+    assert "whose answer broke off" in sink.text
     stage.record(
         "connection of sink and bus cut after XREADGROUP, the entries lost on the way",
-        "`depthgauge_sink_entries_claimed_total`",
+        "the sink's log",
     )
 
 
