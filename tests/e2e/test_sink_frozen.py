@@ -46,7 +46,7 @@ def test_the_work_of_a_frozen_sink_moves_to_the_other(
     # Frozen within a transaction it holds up whoever writes the same snapshots, until the server ends its session.
     wait_for(lambda: bus.xlen(stream.STREAM) == 0, 100, what="the other sink has taken over")
     assert sequence(timescale_database) == list(range(1, SNAPSHOTS + 1))
-    assert other.value("depthgauge_sink_entries_claimed_total") >= held
+    assert (other.value("depthgauge_sink_entries_claimed_total") or 0) >= held
 
     frozen.process.send_signal(signal.SIGCONT)
     publish(bus, make_snapshot(SNAPSHOTS + 1, base=base))
