@@ -296,7 +296,7 @@ def _age(slot: datetime, moment: datetime | None) -> float | None:
     if moment is None:
         return None
     age = (slot - moment).total_seconds()
-    return age if age > 0.0 else 0.0
+    return max(0.0, age)
 
 
 def _float(value: float | None) -> float | None:
