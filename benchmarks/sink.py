@@ -166,8 +166,9 @@ def drain(dsn: str, bus: RedisServer, entries: Sequence[dict[str, bytes]], rows:
             pipe.xadd(stream.STREAM, dict(entry))  # type: ignore[arg-type]  # redis-py asks for a wider dict
         pipe.execute()
     config = bus.folder / "sink.toml"
+    # The last, smaller batch would wait a second for more to come: no part of what is measured.
     config.write_text(
-        f'[bus]\nurl = "{bus.url}"\n[sink]\ndsn = "{dsn}"\nbatch_rows = {size}\n[web]\nlisten = ["127.0.0.1:0"]\n'
+        f'[bus]\nurl = "{bus.url}"\n[sink]\ndsn = "{dsn}"\nbatch_rows = {size}\nbatch_seconds = 0.05\n[web]\nlisten = ["127.0.0.1:0"]\n'
     )
     command = [sys.executable, "-m", "cli.main", "sink", "--config.file", str(config)]
     daemon = Popen(command, stdout=DEVNULL, stderr=DEVNULL, env={**os.environ, "DEPTHGAUGE_CONFIG_FILE": ""})

@@ -55,7 +55,7 @@ def pack(kind: str, column: Sequence[Any]) -> Packed:
     Raise ValueError, TypeError or OverflowError for a value that the type cannot hold.
     """
     oid, encode = KINDS[kind]
-    if column.count(None) == len(column):
+    if column[0] is None and column.count(None) == len(column):
         return Packed(_EMPTY.pack(0, 0, oid))
     try:
         elements = encode(column)
@@ -93,13 +93,17 @@ def _text(value: str) -> bytes:
     return _sized(value.encode())
 
 
+def _integer(value: int) -> bytes:
+    return _BIGINT(8, value)
+
+
 def _time(value: datetime) -> bytes:
     return _BIGINT(8, (value - _EPOCH) // _MICROSECOND)
 
 
 KINDS: Final[Mapping[str, tuple[int, Callable[[Sequence[Any]], Iterable[bytes]]]]] = {
     "text": (25, _repeated(_text)),
-    "bigint": (20, _numbers(_BIGINT, 8)),
+    "bigint": (20, _repeated(_integer)),
     "float8": (701, _numbers(_FLOAT, 8)),
     "boolean": (16, _numbers(_BOOLEAN, 1)),
     "timestamptz": (1184, _repeated(_time)),

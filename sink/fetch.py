@@ -17,7 +17,7 @@ from sink.settings import SinkSettings
 
 log = logging.getLogger(__name__)
 
-READ_COUNT: Final = 50
+READ_COUNT: Final = 100
 READ_WAIT: Final = 0.5
 """Seconds that one read waits for the first entry: also how long a stop may have to wait for it."""
 

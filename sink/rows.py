@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
 
-from depthgauge.snapshot import Process, ProcessEvent, ProcessState, Queue, Snapshot, Supervisor
+from depthgauge.snapshot import KeptJobs, LiveJobs, Process, ProcessEvent, ProcessState, Queue, Snapshot, Supervisor
 
 _PASSING: Final = frozenset({ProcessState.STARTING, ProcessState.BACKOFF, ProcessState.STOPPING})
 _Key: TypeAlias = tuple[str, str, str]
@@ -189,8 +189,8 @@ def _workers(snapshot: Snapshot) -> dict[_Key, int | None]:
 def _queue_row(snapshot: Snapshot, slot: datetime) -> QueueRow:
     complete = bool(snapshot.queues) and all(map(snapshot.is_fresh, snapshot.queues))
     queues = sorted((queue for part in snapshot.queues for queue in part.queues), key=_name) if complete else None
-    pending = None if queues is None else [(queue.name, queue.live.waiting) for queue in queues]
-    failed = None if queues is None else [(queue.name, _failed(queue)) for queue in queues]
+    pending = None if queues is None else [queue.live.waiting for queue in queues]
+    failed = None if queues is None else [_failed(queue.kept) for queue in queues]
     manned = bool(snapshot.supervisors) and all(map(snapshot.is_fresh, snapshot.supervisors))
     processes = [each.processes for supervisor in snapshot.supervisors for each in supervisor.worker_processes]
     return QueueRow(
@@ -199,12 +199,12 @@ def _queue_row(snapshot: Snapshot, slot: datetime) -> QueueRow:
         active_workers=sum(processes) if manned and processes else None,
         workers_by_queue=_workers_by_queue(snapshot) if manned else None,
         pending_jobs=_total(pending),
-        processing_jobs=_total(None if queues is None else [(queue.name, queue.live.active) for queue in queues]),
-        delayed_jobs=_total(None if queues is None else [(queue.name, _delayed(queue)) for queue in queues]),
+        processing_jobs=_total(None if queues is None else [queue.live.active for queue in queues]),
+        delayed_jobs=_total(None if queues is None else [_delayed(queue.live) for queue in queues]),
         failed_jobs=_total(failed),
-        completed_jobs=_sum(queue.completed_total for queue in queues) if queues else None,
-        pending_by_queue=None if pending is None else _gathered(pending),
-        failed_by_queue=None if failed is None else _gathered(failed),
+        completed_jobs=_sum([queue.completed_total for queue in queues]) if queues else None,
+        pending_by_queue=_by_queue(queues, pending),
+        failed_by_queue=_by_queue(queues, failed),
     )
 
 
@@ -212,12 +212,25 @@ def _name(queue: Queue) -> str:
     return queue.name
 
 
-def _delayed(queue: Queue) -> int | None:
-    return _sum((queue.live.delayed, queue.live.retry, queue.live.blocked))
+def _delayed(live: LiveJobs) -> int | None:
+    return _plus(_plus(live.delayed, live.retry), live.blocked)
 
 
-def _failed(queue: Queue) -> int | None:
-    return _sum((queue.kept.failed, queue.kept.dead))
+def _failed(kept: KeptJobs) -> int | None:
+    return _plus(kept.failed, kept.dead)
+
+
+def _plus(one: int | None, other: int | None) -> int | None:
+    """Add what is known; None where nothing is."""
+    if other is None:
+        return one
+    return other if one is None else one + other
+
+
+def _by_queue(queues: Sequence[Queue] | None, numbers: Sequence[int | None] | None) -> dict[str, int] | None:
+    if queues is None or numbers is None:
+        return None
+    return _gathered(zip(map(_name, queues), numbers, strict=True))
 
 
 def _workers_by_queue(snapshot: Snapshot) -> Mapping[str, int] | None:
@@ -233,19 +246,16 @@ def _gathered(numbers: Iterable[tuple[str, int | None]]) -> dict[str, int]:
     return gathered
 
 
-def _total(numbers: Sequence[tuple[str, int | None]] | None) -> int | None:
+def _total(numbers: Sequence[int | None] | None) -> int | None:
     """Sum over the queues that have the number; 0 without any queue, None when no queue has it."""
     if numbers is None:
         return None
-    return _sum(number for _, number in numbers) if numbers else 0
+    return _sum(numbers) if numbers else 0
 
 
-def _sum(numbers: Iterable[int | None]) -> int | None:
-    total: int | None = None
-    for number in numbers:
-        if number is not None:
-            total = number if total is None else total + number
-    return total
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
 
 
 def _process_rows(snapshot: Snapshot, slot: datetime) -> Iterable[ProcessRow]:
@@ -333,7 +343,10 @@ def _credible(event: ProcessEvent, slot: datetime) -> tuple[datetime, str | None
 
 
 def _age(slot: datetime, moment: datetime | None) -> float | None:
-    return None if moment is None else max(0.0, (slot - moment).total_seconds())
+    if moment is None:
+        return None
+    age = (slot - moment).total_seconds()
+    return max(0.0, age)
 
 
 def _float(value: float | None) -> float | None:
