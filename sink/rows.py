@@ -7,16 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
 
-from depthgauge.snapshot import KeptJobs, LiveJobs, Process, ProcessEvent, ProcessState, Queue, Snapshot, Supervisor
+from depthgauge.snapshot import KeptJobs, LiveJobs, Process, ProcessState, Queue, Snapshot, Supervisor
+from sink.event_rows import EventRow, event_rows
 
 _PASSING: Final = frozenset({ProcessState.STARTING, ProcessState.BACKOFF, ProcessState.STOPPING})
 _Key: TypeAlias = tuple[str, str, str]
 """A queue in the fleet: redis, system, queue."""
 _SLOW: Final = 0.2
 """A supervisord that takes a larger share of the interval than this to answer is read every second slot only."""
-_OLDEST_EVENT: Final = timedelta(days=30)
-_NEWEST_EVENT: Final = timedelta(hours=1)
-"""Events further from their snapshot's slot than this were told by a clock that was wrong."""
 
 
 class LedgerRow(NamedTuple):
@@ -88,23 +86,6 @@ class ProcessRow(NamedTuple):
     spawn_error: str | None
 
 
-class EventRow(NamedTuple):
-    """A row of ``process_events``."""
-
-    host: str
-    supervisor: str
-    process_group: str
-    process: str
-    occurred_at: datetime
-    event_no: int
-    from_state: int | None
-    to_state: int
-    exit_status: int | None
-    expected: bool | None
-    source: str
-    detail: str | None
-
-
 class Rows(NamedTuple):
     """All rows of one snapshot; keys are unique within each table."""
 
@@ -136,7 +117,7 @@ def rows_of(snapshot: Snapshot) -> Rows:
         workers=tuple(_worker_rows(snapshot, slot)),
         queues=(_queue_row(snapshot, slot),),
         processes=tuple(_process_rows(snapshot, slot)),
-        events=tuple({row[:6]: row for row in _event_rows(snapshot, slot)}.values()),
+        events=tuple({row[:6]: row for row in event_rows(snapshot, slot)}.values()),
     )
 
 
@@ -312,34 +293,6 @@ def _process_row(host: str, supervisor: Supervisor, process: Process, slot: date
         rss_bytes=resources.resident_memory_bytes if resources else None,
         spawn_error=process.spawn_error,
     )
-
-
-def _event_rows(snapshot: Snapshot, slot: datetime) -> Iterable[EventRow]:
-    for event in snapshot.events:
-        moment, detail = _credible(event, slot)
-        yield EventRow(
-            host=snapshot.host,
-            supervisor=event.supervisor,
-            process_group=event.group,
-            process=event.process,
-            occurred_at=moment,
-            event_no=event.number,
-            from_state=event.from_state,
-            to_state=event.to_state,
-            exit_status=event.exit_status,
-            expected=event.expected,
-            source=event.source,
-            detail=detail,
-        )
-
-
-def _credible(event: ProcessEvent, slot: datetime) -> tuple[datetime, str | None]:
-    """Return when it happened and its detail; the slot where the clock that told it cannot have been right."""
-    moment = event.occurred_at.astimezone(UTC)
-    if slot - _OLDEST_EVENT <= moment <= slot + _NEWEST_EVENT:
-        return moment, event.detail
-    told = f"the clock said {moment.isoformat()}"
-    return slot, f"{event.detail}; {told}" if event.detail else told
 
 
 def _age(slot: datetime, moment: datetime | None) -> float | None:

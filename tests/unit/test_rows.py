@@ -7,7 +7,8 @@ import pytest
 from msgspec import structs
 
 from depthgauge.snapshot import LiveJobs, ProcessEvent, ProcessState, Queue, RedisQueues
-from sink.rows import EventRow, ProcessRow, Rows, rows_of
+from sink.event_rows import EventRow
+from sink.rows import ProcessRow, Rows, rows_of
 from tests.plugins.snapshots import NOW, ago, full, snapshot_of, status
 
 
