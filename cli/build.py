@@ -10,8 +10,7 @@ from cli.schema import Key, Role
 from cli.table import section_of
 from depthgauge.secrets import Secret
 from depthgauge.settings import BusSettings, WebSettings
-from sink.retention import Retention
-from sink.settings import SinkSettings
+from sink.settings import Retention, SinkSettings
 
 LISTEN: Final = {Role.EXPORTER: (":10139",), Role.SINK: (":10140",)}
 

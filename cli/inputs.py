@@ -10,8 +10,7 @@ from cli.schema import DEFAULT_FILE, Role
 from depthgauge.secrets import Secret
 from depthgauge.settings import BusSettings, WebSettings
 from exporter.settings import ExporterSettings
-from sink.retention import Retention
-from sink.settings import SinkSettings
+from sink.settings import Retention, SinkSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from depthgauge.errors import SchemaError
 from depthgauge.secrets import Secret
 from sink import convert, queries
 from sink.connect import connect
-from sink.retention import Retention, tell
+from sink.retention import tell
 from sink.schema import Connection as _Connection
 from sink.schema import (
     Edition,
@@ -30,6 +30,7 @@ from sink.schema import (
     server,
     table_exists,
 )
+from sink.settings import Retention
 
 T = TypeVar("T")
 

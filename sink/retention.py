@@ -2,35 +2,12 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from sink import queries
 from sink.schema import Connection
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Retention:
-    """Ages after which rows are dropped, by class of table (``depthgauge.series.class``)."""
-
-    raw: timedelta = timedelta(days=30)
-    processes: timedelta = timedelta(days=7)
-    events: timedelta = timedelta(days=180)
-    five_minutes: timedelta = timedelta(days=180)
-    hours: timedelta = timedelta(days=730)
-
-    @property
-    def by_class(self) -> Mapping[str, timedelta]:
-        """The ages by the names that settings and the database use."""
-        return {
-            "raw": self.raw,
-            "processes": self.processes,
-            "events": self.events,
-            "5m": self.five_minutes,
-            "1h": self.hours,
-        }
-
+from sink.settings import Retention
 
 CLASSES: Final = tuple(Retention().by_class)
 

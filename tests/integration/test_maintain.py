@@ -8,7 +8,7 @@ import pytest
 
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
-from sink.retention import Retention
+from sink.settings import Retention
 from tests.plugins.history import DAY, HOUR, add_health, maintain, whole_hour, with_counter, write
 from tests.plugins.recount import assert_rollups_are_recounts, stored
 from tests.plugins.redis_server import RedisServer

@@ -12,7 +12,7 @@ from psycopg import conninfo
 from depthgauge import stream
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
-from sink.retention import Retention
+from sink.settings import Retention
 from tests.plugins.postgres import PostgresServer
 from tests.plugins.recount import assert_rollups_are_recounts
 from tests.plugins.redis_server import RedisServer

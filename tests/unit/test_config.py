@@ -26,8 +26,7 @@ from exporter.settings import (
     SupervisorSettings,
 )
 from exporter.sources.supervisor_rpc import Endpoint
-from sink.retention import Retention
-from sink.settings import SinkSettings
+from sink.settings import Retention, SinkSettings
 from tests.plugins.settings import MakeInputs
 
 EXPORTER = frozenset({Role.EXPORTER})

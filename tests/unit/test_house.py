@@ -131,3 +131,9 @@ def test_no_page_names_a_make_target_that_is_not_there() -> None:
         for target in re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE)
     }
     assert {(page, target) for page, target in told if target not in targets} == set()
+
+
+def test_an_exporter_carries_no_database_driver() -> None:
+    """It is a dozen MiB that only sinks need."""
+    program = "import sys, cli.config, cli.exporter, cli.main; sys.exit('psycopg' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
