@@ -5,6 +5,7 @@ import pytest
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
 from tests.plugins.postgres import PostgresServer
+from tests.plugins.sinks import recent_slot
 from tests.plugins.stage import MakeStage, execute
 from tests.plugins.standby import MakeStandby, kill, start_demoted
 from tests.plugins.waiting import wait_for
@@ -20,7 +21,8 @@ def test_failover(make_stage: MakeStage, own_postgres_server: PostgresServer, ma
     both = f"postgresql://postgres@127.0.0.1:{primary.port},127.0.0.1:{standby.port}/postgres"
     sink = stage.sink(dsn=both, batch_rows=20)
     wait_for(lambda: sink.value("depthgauge_sink_database_up") == 1, 20)
-    stage.publish(300)
+    base = recent_slot(back=100)
+    stage.publish(300, base=base)
     wait_for(lambda: stage.backlog() < 250, 30)
     kill(primary)
     assert stage.backlog() > 0, "a failover has to find work"
@@ -33,11 +35,12 @@ def test_failover(make_stage: MakeStage, own_postgres_server: PostgresServer, ma
     execute(
         standby.dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'depthgauge%'"
     )
-    stage.publish(50, first=301)
+    stage.publish(50, first=301, base=base)
     stage.drained()
     stage.dsn = standby.dsn
 
     assert stage.sums("depthgauge_sink_retries_total") >= 2
+    assert stage.account().counted == {}
     stage.record(
         "primary killed with -9, its synchronous standby promoted, then the old primary back as a standby",
         "`depthgauge_sink_database_up` 0, `depthgauge_sink_retries_total`",
