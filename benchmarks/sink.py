@@ -173,11 +173,8 @@ def drain(dsn: str, bus: RedisServer, entries: Sequence[dict[str, bytes]], rows:
     command = [sys.executable, "-m", "cli.main", "sink", "--config.file", str(config)]
     daemon = Popen(command, stdout=DEVNULL, stderr=DEVNULL, env={**os.environ, "DEPTHGAUGE_CONFIG_FILE": ""})
     try:
-        left = len(entries)
-        while left == len(entries):
-            left = client.xlen(stream.STREAM)
-            time.sleep(0.001)
-        started = time.perf_counter()
+        until(lambda: client.xlen(stream.STREAM) < len(entries), 60, step=0.001)
+        started, left = time.perf_counter(), client.xlen(stream.STREAM)
         until(lambda: client.xlen(stream.STREAM) == 0, 120, step=0.002)
         seconds = time.perf_counter() - started
     finally:

@@ -142,7 +142,7 @@ RAW_HORIZON: Final = "SELECT min(keep), max(dropped_before) FROM depthgauge.seri
 
 MAINTAIN: Final = "CALL depthgauge.maintain(%s)"
 MAINTAINED: Final = """
-SELECT step, extract(epoch FROM finished_at)::float8, seconds, done, extract(epoch FROM now() - finished_at)::float8
+SELECT step, extract(epoch FROM finished_at)::float8, seconds, extract(epoch FROM now() - finished_at)::float8
 FROM depthgauge.maintenance
 """
 DIRTY: Final = "SELECT count(*) FROM (SELECT DISTINCT rollup, bucket FROM depthgauge.dirty_buckets) AS marked"

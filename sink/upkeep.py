@@ -40,7 +40,6 @@ class Step:
     finished_at: float
     """Unix time."""
     seconds: float
-    done: int
     ago: float
     """Seconds, by the database's clock."""
 
@@ -155,7 +154,7 @@ class Upkeep:
 
 def _steps(connection: Connection) -> Mapping[str, Step]:
     rows = connection.execute(queries.MAINTAINED).fetchall()
-    return {name: Step(finished_at, seconds, done, ago) for name, finished_at, seconds, done, ago in rows}
+    return {name: Step(finished_at, seconds, ago) for name, finished_at, seconds, ago in rows}
 
 
 def _one(connection: Connection, query: LiteralString) -> tuple[float, ...]:

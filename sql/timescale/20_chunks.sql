@@ -1,11 +1,6 @@
 -- What upkeep does with chunks: the same functions as plain/10_partitions.sql has for native partitions. Functions of
 -- TimescaleDB are called by their schema, which need not be public.
 
-CREATE OR REPLACE FUNCTION depthgauge.timescaledb_schema() RETURNS name
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb'
-$$;
-
 CREATE OR REPLACE FUNCTION depthgauge.make_room(series_name text, days date[]) RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT 0::bigint
