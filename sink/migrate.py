@@ -14,7 +14,7 @@ from depthgauge.errors import SchemaError
 from depthgauge.secrets import Secret
 from sink import convert, queries
 from sink.connect import connect
-from sink.retention import tell
+from sink.retention import changes, tell
 from sink.schema import Connection as _Connection
 from sink.schema import (
     Edition,
@@ -112,8 +112,10 @@ def migrate(
         connection.execute("SET timezone = 'UTC'")
         connection.execute("SET client_min_messages = warning")
         if dry_run:
-            connection.execute("SET default_transaction_read_only = on")
-            return run.look(connection)
+            # For the transaction: a pooler would hand a session's setting on.
+            connection.read_only = True
+            with connection.transaction():
+                return run.look(connection)
         return run.apply(connection, dsn)
 
 
@@ -136,6 +138,8 @@ class _Run:
         layout, more = self._layout(now, found, creates=creates)
         applied = connection.execute(queries.APPLIED).fetchall() if table_exists(connection, "migrations") else []
         pending = plan([(name, digest) for name, digest in applied], self._known)
+        if table_exists(connection, "series"):
+            more = (*more, *self._retention_changes(connection))
         return self._report(now, layout, found, pending, (*notes, *more), dry_run=True)
 
     def apply(self, connection: _Connection, dsn: Secret) -> Report:
@@ -183,11 +187,16 @@ class _Run:
     def _finish(self, connection: _Connection, now: Server, layout: Layout) -> Sequence[str]:
         for script in _repeated(layout):
             _run(connection, script, layout)
-        changed = tell(connection, self._retention) if self._retention is not None else {}
+        changed = self._retention_changes(connection)
+        if self._retention is not None:
+            tell(connection, self._retention)
         connection.execute(
             queries.RECORD_INSTALLATION, (now.edition, now.timescaledb_version, self._known[-1].number, __version__)
         )
-        return [f"retention {name}: {before} -> {after}" for name, (before, after) in changed.items()]
+        return changed
+
+    def _retention_changes(self, connection: _Connection) -> Sequence[str]:
+        return changes(connection, self._retention) if self._retention is not None else []
 
     def _locked(self, connection: _Connection, work: Callable[[], T]) -> T:
         """Do the work in a transaction of its own, alone among all migrates; wait for others' locks up to the deadline."""

@@ -1,7 +1,7 @@
 """How long rows are kept: what the settings say, what the database has been told, and what is too old to be written."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,18 +17,30 @@ def kept(connection: Connection) -> Mapping[str, timedelta]:
     return {str(name): keep for name, keep in connection.execute(queries.KEPT).fetchall()}
 
 
-def tell(connection: Connection, retention: Retention) -> Mapping[str, tuple[timedelta, timedelta]]:
-    """Tell the database these ages; return what changed, from and to, by class.
+def changes(connection: Connection, retention: Retention) -> Sequence[str]:
+    """Return what telling the database these ages would change, a line each."""
+    before, wanted = kept(connection), retention.by_class
+    return [
+        f"retention {name}: {_days(before[name])} -> {_days(wanted[name])}"
+        for name in CLASSES
+        if before.get(name) != wanted[name]
+    ]
+
+
+def tell(connection: Connection, retention: Retention) -> None:
+    """Tell the database these ages.
 
     The columnstore takes rollups once no late row can reach them any more: when raw rows of their age have been dropped.
     """
-    before, wanted = kept(connection), retention.by_class
-    changed = {name: (before[name], wanted[name]) for name in CLASSES if before.get(name) != wanted[name]}
+    wanted = retention.by_class
     connection.execute(
         queries.KEEP,
         {"classes": list(wanted), "keeps": list(wanted.values()), "raw": retention.raw, "rollups": ["5m", "1h"]},
     )
-    return changed
+
+
+def _days(age: timedelta) -> str:
+    return str(age).removesuffix(", 0:00:00")
 
 
 class Horizon:

@@ -38,7 +38,7 @@ def transfer(source: Secret, target: Secret, say: Callable[[str], object]) -> in
             connection.prepare_threshold = None
             connection.execute("SET timezone = 'UTC'")
             check_schema(connection)
-        old.execute("SET default_transaction_read_only = on")
+        old.read_only = True
         for name, moment in old.execute(queries.SERIES_AND_TIMES).fetchall():
             rows = sum(_copy_day(old, new, str(name), str(moment), day) for day in _days(old, str(name), str(moment)))
             say(f"copied {rows} rows of {name}")
