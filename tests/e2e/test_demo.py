@@ -106,7 +106,8 @@ def test_ctrl_c_leaves_nothing_behind(room: Path) -> None:
     output = room / "output"
     with output.open("wb") as out:
         demo = subprocess.Popen(
-            COMMAND,
+            # A shell's background job is born with SIGINT ignored, and so would be all that it starts, this run included.
+            ["env", "--default-signal=INT", *COMMAND],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
