@@ -22,6 +22,9 @@ HOSTS: Final = "depthgauge:hosts"
 LATEST_PREFIX: Final = "depthgauge:latest:"
 LEASE_PREFIX: Final = "depthgauge:lease:"
 
+CLEAR: Final = (b"v", b"host", b"run", b"seq", b"slot")
+"""The fields of an entry that stand in clear."""
+
 MAX_BODY: Final = 16 * 1024 * 1024
 """Bytes a decompressed snapshot may have."""
 
@@ -76,7 +79,7 @@ def unpack(body: bytes) -> Snapshot:
 def header(fields: Mapping[bytes, bytes]) -> Header:
     """Return the clear fields of an entry; raise CorruptEntry when one is missing or malformed."""
     try:
-        version, host, run_id, seq, slot = (fields[name].decode() for name in (b"v", b"host", b"run", b"seq", b"slot"))
+        version, host, run_id, seq, slot = (fields[name].decode() for name in CLEAR)
         moment = datetime.fromisoformat(slot)
         major(version)
         if moment.tzinfo is None:

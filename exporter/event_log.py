@@ -25,6 +25,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Struct
 
+from exporter import durable
+
 log = logging.getLogger(__name__)
 
 FOLDER: Final = "events"
@@ -267,9 +269,7 @@ def _append(path: Path, data: bytes) -> None:
             # Whoever wrote it was killed in the middle of a line.
             data = b"\n" + data
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            durable.write_all(descriptor, data)
             os.fsync(descriptor)
         except OSError:
             with suppress(OSError):
@@ -278,8 +278,4 @@ def _append(path: Path, data: bytes) -> None:
     finally:
         os.close(descriptor)
     if is_new:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.sync_folder(path.parent)

@@ -6,18 +6,17 @@ takes them once.
 """
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from depthgauge.names import clean
 from depthgauge.snapshot import ProcessEvent
+from exporter import durable
 from exporter.event_log import MAX_LINE, EventLine, LogFolder, LostLine, StartLine, index_after, parsed
 from exporter.events import LISTENER
 
@@ -95,7 +94,7 @@ class LogReader:
     def keep(self, position: Position) -> None:
         """Put a position on the disk, and delete the files before it, but never the newest."""
         try:
-            _put(self._folder.position, msgspec.json.encode(position))
+            durable.replace(self._folder.position, msgspec.json.encode(position), mode=0o644)
             numbers = self._folder.numbers()
             for number in numbers[:-1]:
                 if number < position.file or (number == position.file and position.offset >= self._size(number)):
@@ -211,13 +210,3 @@ def event_of(supervisor: str, line: EventLine) -> ProcessEvent:
         source=LISTENER,
         detail="; ".join(filter(None, details)) or None,
     )
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Replace the content of a file at once; raise OSError."""
-    passing = path.with_name(path.name + ".new")
-    with passing.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    passing.replace(path)

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from depthgauge.errors import DepthgaugeError
-from exporter import spool_files, spool_state
+from exporter import durable, spool_files, spool_state
 from exporter.bus_check import DropReason
 from exporter.spool_files import Frame, Segment
 from exporter.spool_state import State
@@ -105,7 +105,7 @@ class Spool:
         self._next = self._end = 1
         self._losses: spool_state.Losses = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        spool_files.sync_folder(folder.parent)
+        durable.sync_folder(folder.parent)
         try:
             self._lock = spool_files.lock(folder / LOCK)
         except BlockingIOError as exc:
@@ -166,7 +166,7 @@ class Spool:
         self._make_room(len(data))
         segment, descriptor = self._tail_for(len(data), records[0].slot)
         try:
-            spool_files.write_all(descriptor, data)
+            durable.write_all(descriptor, data)
             os.fsync(descriptor)
         except OSError:
             self._retreat(segment, descriptor)
@@ -324,7 +324,7 @@ class Spool:
 
     def _save(self, position: int, losses: spool_state.Losses) -> None:
         kept = spool_state.pruned(losses, own=self.run_id, now=self._now())
-        spool_files.replace(self.folder / STATE, spool_state.encode(State(next=position, runs=kept)))
+        durable.replace(self.folder / STATE, spool_state.encode(State(next=position, runs=kept)))
 
     def _recover(self) -> None:
         """Take up what an earlier run left."""

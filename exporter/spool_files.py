@@ -5,7 +5,6 @@ too, so what is missing can be counted. A segment is written by one run of the e
 another; its name says the number of its first frame and the run, and survives whatever happens to what is in it.
 """
 
-import contextlib
 import fcntl
 import os
 import re
@@ -14,6 +13,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from exporter.durable import sync_folder
 
 MAGIC: Final = b"DGs1"
 _HEAD: Final = struct.Struct(">4sQdII")
@@ -160,13 +161,6 @@ def read(path: Path, start: int, end: int) -> bytes:
         return file.read(end - start)
 
 
-def write_all(descriptor: int, data: bytes | bytearray) -> None:
-    """Write everything; a disk that fills up in the middle raises OSError."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
 def create(path: Path) -> int:
     """Make an empty file, for its owner only, whose name survives a power cut; return its descriptor."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -176,33 +170,6 @@ def create(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Give a file this content, whole or not at all, synced."""
-    fresh = path.with_name(path.name + ".new")
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        fresh.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def lock(path: Path, *, create: bool = True) -> int:

@@ -68,7 +68,7 @@ class Consumer:
             # Not before: what this sink reads, no other one gets.
             self._reading.start()
             while not self._stop.is_set():
-                self._upkeep()
+                self._look_after_bus()
                 batch = self._handover.take()
                 if batch is not None:
                     self._handle(batch)
@@ -113,7 +113,7 @@ class Consumer:
             self._newer[entry.id] = None
         self._telemetry.newer.set(len(self._newer))
 
-    def _upkeep(self) -> None:
+    def _look_after_bus(self) -> None:
         now = self._monotonic()
         if now - self._state_at >= STATE_EVERY:
             self._state_at = now

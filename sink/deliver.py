@@ -11,11 +11,10 @@ import psycopg
 
 from depthgauge.backoff import Backoff
 from depthgauge.errors import SchemaError
-from depthgauge.secrets import masked
 from sink.batch import Accepted, Rejected
 from sink.patience import FIRST_DELAY, LONGEST_DELAY, Stopped
 from sink.telemetry import Telemetry
-from sink.verdict import Verdict, hint, reason, verdict
+from sink.verdict import Verdict, reason, told, verdict
 from sink.write import Outcome, Writer
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class Delivery:
             try:
                 outcome = self._writer.commit([accepted.rows for accepted in batch])
             except _Failure as exc:
-                if verdict(exc) is Verdict.POISON and not isinstance(exc, SchemaError):
+                if verdict(exc) is Verdict.POISON:
                     return self._without_poison(batch, exc)
                 self._note(exc)
                 self._prepare_retry(exc)
@@ -85,7 +84,7 @@ class Delivery:
         return [*self.commit(batch[:middle]), *self.commit(batch[middle:])]
 
     def _prepare_retry(self, error: BaseException) -> None:
-        judged = Verdict.STOP if isinstance(error, SchemaError) else verdict(error)
+        judged = verdict(error)
         if judged is Verdict.PARTITION:
             self._partition_failures += 1
             self._writer.forget_partitions()
@@ -96,18 +95,12 @@ class Delivery:
         self._telemetry.stopped.set(judged is Verdict.STOP)
 
     def _note(self, error: BaseException) -> None:
-        kind = "schema" if isinstance(error, SchemaError) else reason(error)
+        kind = reason(error)
         self._telemetry.retries.labels(kind).inc()
         self._telemetry.database_up.set(0)
         if self._told != kind:
             self._told = kind
-            advice = hint(error)
-            log.error(
-                "cannot write to the database, will try again: %s%s",
-                masked(str(error)).strip(),
-                f" ({advice})" if advice else "",
-                extra={"reason": kind},
-            )
+            log.error("cannot write to the database, will try again: %s", told(error), extra={"reason": kind})
 
     def _well(self) -> None:
         if self._told is not None:

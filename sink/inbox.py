@@ -18,7 +18,6 @@ QUARANTINE_BODY: Final = 1024 * 1024
 QUARANTINE_BYTES: Final = 64 * 1024 * 1024
 """Memory of the quarantine beyond which bodies are left out: the bus is shared."""
 _ERROR_LENGTH: Final = 2_000
-_CLEAR: Final = (b"v", b"host", b"run", b"seq", b"slot")
 _CLEAR_LENGTH: Final = 1_000
 
 
@@ -96,7 +95,7 @@ class Inbox:
         fields = entry.fields or {}
         kept: list[str | bytes] = ["reason", reason, "error", error[:_ERROR_LENGTH], "id", entry.id]
         kept += ["consumer", self._consumer]
-        for name in _CLEAR:
+        for name in stream.CLEAR:
             if name in fields:
                 kept += [name, fields[name][:_CLEAR_LENGTH]]
         body = fields.get(b"d")
@@ -130,7 +129,7 @@ class Inbox:
             self._timeout,
         )
         if isinstance(length, ReplyError):
-            raise self._refused(length)
+            raise refusal(self._url, length)
         # Without a group nothing is pending; the next read creates it.
         count, smallest, *_ = _list(pending) if isinstance(pending, list) else (0, None)
         return BusState(
@@ -172,13 +171,13 @@ class Inbox:
             if create and reply.code == "NOGROUP":
                 self._create_group()
                 return None
-            raise self._refused(reply)
+            raise refusal(self._url, reply)
         return reply
 
     def _create_group(self) -> None:
         (made,) = self._exchange([("XGROUP", "CREATE", stream.STREAM, stream.GROUP, "0", "MKSTREAM")], self._timeout)
         if isinstance(made, ReplyError) and made.code != "BUSYGROUP":
-            raise self._refused(made)
+            raise refusal(self._url, made)
 
     def _transaction(self, commands: Sequence[Command]) -> list[Reply]:
         replies = self._exchange([("MULTI",), *commands, ("EXEC",)], self._timeout)
@@ -186,16 +185,11 @@ class Inbox:
         outcomes = done if isinstance(done, list) else [*replies]
         for reply in outcomes:
             if isinstance(reply, ReplyError):
-                raise self._refused(reply)
+                raise refusal(self._url, reply)
         return outcomes
 
     def _exchange(self, commands: Sequence[Command], seconds: float) -> list[Reply]:
         return self._link.exchange(commands, deadline=time.monotonic() + seconds, max_bulk=stream.MAX_BODY)
-
-    def _refused(self, reply: ReplyError) -> SourceError:
-        return SourceError(
-            kind_of_code(reply.code), f"the bus, Redis at {masked(self._url.reveal())}, refused: {reply.message}"
-        )
 
     def _entries_of_stream(self, reply: Reply) -> list[Entry]:
         """Unwrap what XREADGROUP gives for one stream; None is an empty answer."""
@@ -226,6 +220,11 @@ class Inbox:
         if any(not isinstance(value, bytes) for value in values):
             return Entry(name, {}, "entry is larger than any snapshot")
         return self._entry(_list(reply[0]))
+
+
+def refusal(url: Secret, reply: ReplyError) -> SourceError:
+    """Return the error that says what the bus did not let us do."""
+    return SourceError(kind_of_code(reply.code), f"the bus, Redis at {masked(url.reveal())}, refused: {reply.message}")
 
 
 def _list(reply: Reply) -> list[Reply]:

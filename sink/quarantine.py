@@ -9,15 +9,15 @@ from typing import Final
 
 from depthgauge import stream
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.redis_link import Link, kind_of_code
+from depthgauge.redis_link import Link
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
-from depthgauge.secrets import Secret, masked
+from depthgauge.secrets import Secret
+from sink.inbox import refusal
 
 TIMEOUT: Final = 10.0
 _PAGE: Final = 50
 _LISTED: Final = 16 * 1024
 """Bytes of a field that a list keeps: anything but the body is shorter."""
-_CLEAR: Final = (b"v", b"host", b"run", b"seq", b"slot")
 _ID: Final = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
 
 
@@ -70,7 +70,7 @@ class Quarantine:
             return "it was stored without its body, so there is nothing to send again; it can only be dropped"
         # Whoever may run this twice does no harm: the ledger knows what it has.
         again: list[bytes] = []
-        for key in _CLEAR:
+        for key in stream.CLEAR:
             value = fields.get(key)
             if isinstance(value, bytes):
                 again += [key, value]
@@ -115,8 +115,7 @@ class Quarantine:
         last = replies[-1]
         for reply in (*replies, *(last if isinstance(last, list) else ())):
             if isinstance(reply, ReplyError):
-                text = f"the bus, Redis at {masked(self._url.reveal())}, refused: {reply.message}"
-                raise SourceError(kind_of_code(reply.code), text)
+                raise refusal(self._url, reply)
         return last
 
 

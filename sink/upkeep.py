@@ -20,7 +20,7 @@ from sink.retention import Horizon, kept
 from sink.schema import Connection, Layout, check_schema
 from sink.settings import SinkSettings
 from sink.upkeep_telemetry import UpkeepTelemetry
-from sink.verdict import reason
+from sink.verdict import reason, told
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Upkeep:
                     self._lifeline = None
                     lifeline.close()
         except (psycopg.Error, SchemaError) as exc:
-            self._failed("schema" if isinstance(exc, SchemaError) else reason(exc), exc)
+            self._failed(reason(exc), exc)
         else:
             if self._told is not None:
                 log.info("upkeep of the database works again")
@@ -149,7 +149,7 @@ class Upkeep:
         self._telemetry.failed(kind)
         if self._told != kind:
             self._told = kind
-            log.error("upkeep of the database failed, will try again: %s", str(error).strip(), extra={"reason": kind})
+            log.error("upkeep of the database failed, will try again: %s", told(error), extra={"reason": kind})
 
 
 def _steps(connection: Connection) -> Mapping[str, Step]:

@@ -33,7 +33,7 @@ METRICS: Final = (
         "counter",
         "Rounds of upkeep that failed in this sink and are repeated.",
         "reason",
-        tuple(sorted({*verdict.REASONS, "schema"})),
+        tuple(sorted(verdict.REASONS)),
     ),
     Metric("depthgauge_sink_dirty_buckets", "gauge", "Buckets of rollups that are marked and not computed anew yet."),
     Metric(

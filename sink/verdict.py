@@ -10,6 +10,8 @@ from typing import Final
 
 import psycopg
 
+from depthgauge.errors import SchemaError
+from depthgauge.secrets import masked
 from sink.connect import NotConnected
 
 
@@ -106,6 +108,9 @@ _SILENT: Final = Meaning(Verdict.RECONNECT, "connect_timeout", _CONNECT)
 _CUT: Final = Meaning(Verdict.RECONNECT, "connection")
 _CLIENT: Final = Meaning(Verdict.POISON, "client")
 
+_SCHEMA: Final = Meaning(Verdict.STOP, "schema")
+"""Its text says what to do."""
+
 REASONS: Final = frozenset(
     meaning.reason
     for meaning in (*_CODES.values(), *_CLASSES.values(), _UNKNOWN, _NOT_CONNECTED, _SILENT, _CUT, _CLIENT)
@@ -128,7 +133,15 @@ def hint(error: BaseException) -> str | None:
     return _meaning(error).hint
 
 
+def told(error: BaseException) -> str:
+    """Return the error's text, without secrets, and what a human is to do about it."""
+    advice = hint(error)
+    return masked(str(error)).strip() + (f" ({advice})" if advice else "")
+
+
 def _meaning(error: BaseException) -> Meaning:
+    if isinstance(error, SchemaError):
+        return _SCHEMA
     if not isinstance(error, psycopg.Error):
         return _CLIENT if isinstance(error, (TypeError, ValueError, OverflowError)) else _UNKNOWN
     if isinstance(error, psycopg.errors.ConnectionTimeout):
