@@ -46,11 +46,14 @@ class Listened:
         return self.folder.alive.exists()
 
     def lines(self, process: str | None = None) -> list[EventLine]:
-        """Return the events in all files that are there, of one process or of all programs but the listener."""
+        """Return the events in all files that are there, of one process or of all programs but the listener.
+
+        What has no end of line yet is being written, or about to be taken back for want of room.
+        """
         found = [
             parsed(text)
             for number in self.folder.numbers()
-            for text in self.folder.file(number).read_bytes().splitlines()
+            for text in self.folder.file(number).read_bytes().split(b"\n")[:-1]
         ]
         assert None not in found, found
         return [
