@@ -46,6 +46,8 @@ class Builder:
             self._check_node(self.one("bus"))
         if self.roles & {Role.SINK, Role.MIGRATE} and not self.tables.get("sink"):
             self._check_node(self.one("sink"))
+        if Role.HISTORY in self.roles and not self.tables.get("history"):
+            self._check_node(self.one("history"))
 
     def _check_node(self, node: Node) -> None:
         for key in node.section.keys:

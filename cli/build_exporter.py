@@ -6,14 +6,20 @@ from pathlib import Path
 
 from cli.build import Builder
 from cli.discover import find_supervisor
+from cli.kinds import Wrong, check_dsn
 from cli.reading import Layer, Node, Origin, Value
 from cli.schema import LOCAL_REDIS, SYSTEMS, Role
 from cli.table import section_of
 from depthgauge.secrets import Secret
+from depthgauge.settings import HistorySettings
 from exporter.settings import (
+    Collectors,
+    DatabaseSettings,
     ExporterSettings,
+    FailedJobsSettings,
     LaravelSettings,
     ListSettings,
+    ProbeSettings,
     QueueRule,
     RedisSettings,
     RqSettings,
@@ -44,6 +50,7 @@ class ExporterBuilder(Builder):
         """Return the exporter's settings, None for another role; its tables are checked in any case."""
         node = self.one("exporter")
         supervisors, redis = self._supervisors(), self._redis_servers()
+        databases, probes, history = self._databases(), self._probes(), self.history()
         self._check_rules({each.name for each in redis})
         if Role.EXPORTER not in self.roles:
             return None
@@ -57,7 +64,11 @@ class ExporterBuilder(Builder):
             series_budget=self.get(node, "series_budget"),
             supervisors=supervisors,
             redis=redis,
+            databases=databases,
+            probes=probes,
+            collectors=self._collectors(),
             bus=self.bus(),
+            history=history,
             web=self.web(Role.EXPORTER),
         )
 
@@ -165,3 +176,69 @@ class ExporterBuilder(Builder):
         )
         self._unique(nodes, [each.name for each in made])
         return made
+
+    def _databases(self) -> tuple[DatabaseSettings, ...]:
+        nodes = self.tables.get("database", [])
+        self._unique(nodes, [self.get(node, "name") for node in nodes])
+        made = [
+            DatabaseSettings(
+                name=self.get(node, "name"),
+                dsn=dsn,
+                slow_query=self.get(node, "slow_query"),
+                failed_jobs=self._failed_jobs(node),
+            )
+            for node in nodes
+            if (dsn := self._checked_dsn(node)) is not None
+        ]
+        return tuple(made)
+
+    def _checked_dsn(self, node: Node) -> Secret | None:
+        dsn: Secret | None = self.get(node, "dsn")
+        if dsn is None:
+            return None
+        try:
+            check_dsn(dsn)
+        except Wrong as exc:
+            self.complain(node, "dsn", str(exc))
+            return None
+        return dsn
+
+    def _failed_jobs(self, database: Node) -> FailedJobsSettings | None:
+        for node in database.children.get("failed_jobs", []):
+            redis, names = self.get(node, "redis"), {self.get(each, "name") for each in self.tables.get("redis", [])}
+            if names and redis not in names:
+                known = ", ".join(sorted(names))
+                self.complain(node, "redis", f"no [[redis]] has the name {redis!r}; there are: {known}")
+            return FailedJobsSettings(
+                redis=redis, table=self.get(node, "table"), connection=self.get(node, "connection")
+            )
+        return None
+
+    def _probes(self) -> tuple[ProbeSettings, ...]:
+        nodes = [node for node in self.tables.get("probe", []) if {"name", "url"} <= node.values.keys()]
+        self._unique(nodes, [self.get(node, "name") for node in nodes])
+        made = []
+        for node in nodes:
+            url, ca_file = self.get(node, "url"), self.get(node, "ca_file")
+            if url is not None:
+                made.append(
+                    ProbeSettings(
+                        name=self.get(node, "name"),
+                        url=url,
+                        every=self.get(node, "every"),
+                        timeout=self.get(node, "timeout"),
+                        ca_file=Path(ca_file) if ca_file else None,
+                    )
+                )
+        return tuple(made)
+
+    def _collectors(self) -> Collectors:
+        node = self.one("collectors")
+        return Collectors(**{name: self.get(node, name) for name in ("redis", "postgres", "host", "probe")})
+
+    def history(self) -> HistorySettings | None:
+        """Return where history is read; None where nobody has said it, or for a role that reads none."""
+        if not self.tables.get("history") or not self.roles & section_of("history").roles:
+            return None
+        dsn = self._checked_dsn(self.one("history"))
+        return None if dsn is None else HistorySettings(dsn=dsn)

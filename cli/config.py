@@ -78,6 +78,7 @@ def load(inputs: Inputs, roles: frozenset[Role]) -> Configuration:
         dsn=build.dsn(),
         retention=retention,
         bus=build.bus(),
+        history=build.history(),
     )
     if problems.found:
         raise ConfigError(problems.sorted())

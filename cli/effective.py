@@ -31,7 +31,9 @@ def show(configuration: Configuration, roles: Collection[Role]) -> str:
 def _absent(section: Section) -> list[Node]:
     """Return a table of nothing but defaults for a section that always holds."""
     return (
-        [] if section.repeated or section.name in {"bus", "sink"} else [Node(section, Origin(Layer.DEFAULT, "default"))]
+        []
+        if section.repeated or section.name in {"bus", "sink", "history"}
+        else [Node(section, Origin(Layer.DEFAULT, "default"))]
     )
 
 

@@ -8,7 +8,7 @@ from cli.discover import Places
 from cli.reading import Node
 from cli.schema import DEFAULT_FILE, Role
 from depthgauge.secrets import Secret
-from depthgauge.settings import BusSettings, WebSettings
+from depthgauge.settings import BusSettings, HistorySettings, WebSettings
 from exporter.settings import ExporterSettings
 from sink.settings import Retention, SinkSettings
 
@@ -57,3 +57,5 @@ class Configuration:
     """How long it keeps what."""
     bus: BusSettings | None = None
     """The bus, where there is one."""
+    history: HistorySettings | None = None
+    """Where history is read, where somebody has said it."""

@@ -277,6 +277,17 @@ def _redis_url(value: object) -> Secret:
     return Secret(url)
 
 
+def _probe_url(value: object) -> Secret:
+    url = text_of(value)
+    wanted = "write http://host/path or https://host/path"
+    parts = _split(url, wanted)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Wrong(f"is no URL to ask; {wanted}")
+    if parts.fragment or " " in url:
+        raise Wrong(f"has a # or a blank in it; {wanted}")
+    return Secret(url)
+
+
 def has_login(url: Secret) -> bool:
     """Say whether a Redis URL that was parsed before holds a user name or a password."""
     return "@" in urlsplit(url.reveal()).netloc
@@ -308,5 +319,6 @@ ADDRESS: Final = Kind(name="host:port", parse=_address)
 WEB_PATH: Final = Kind(name="path", parse=_web_path)
 SUPERVISOR_URL: Final = Kind(name="URL", parse=_supervisor_url)
 REDIS_URL: Final = Kind(name="URL", parse=_redis_url)
+PROBE_URL: Final = Kind(name="URL", parse=_probe_url)
 SECRET: Final = Kind(name="text", parse=lambda value: Secret(text_of(value)))
 FILE: Final = Kind(name="path", parse=text_of)

@@ -24,6 +24,8 @@ class Role(Enum):
     """Needs nothing but the database."""
     QUARANTINE = "quarantine"
     """Needs nothing but the bus."""
+    HISTORY = "history"
+    """Needs nothing but the database, to read it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Final
 
 from cli import kinds
 from cli.schema import SYSTEMS, Key, Role, Section
+from cli.table_health import COLLECTORS, DATABASE, HISTORY, PROBE
 from cli.table_redis import REDIS, redis_login
 
 
@@ -263,7 +264,7 @@ LOG: Final = Section(
     ),
 )
 
-SECTIONS: Final = (EXPORTER, SUPERVISOR, REDIS, BUS, SINK, WEB, LOG)
+SECTIONS: Final = (EXPORTER, SUPERVISOR, REDIS, DATABASE, PROBE, COLLECTORS, BUS, SINK, HISTORY, WEB, LOG)
 
 
 def all_sections() -> Iterator[Section]:

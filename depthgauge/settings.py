@@ -17,6 +17,14 @@ class BusSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HistorySettings:
+    """Where the API reads history."""
+
+    dsn: Secret
+    """Of a role that may read and nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WebSettings:
     """Where a daemon listens."""
 

@@ -20,7 +20,10 @@ from typing import Final
 
 from msgspec import Struct, field
 
-VERSION: Final = "1.1"
+from depthgauge.health import Database, Machine, Probe, RedisServer
+from depthgauge.parts import Part
+
+VERSION: Final = "1.2"
 
 EXPIRY_INTERVALS: Final = 3
 """A part older than this many intervals is no longer shown (metrics) and its ``…_up`` says 0."""
@@ -37,12 +40,6 @@ class ProcessState(IntEnum):
     EXITED = 100
     FATAL = 200
     UNKNOWN = 1000
-
-
-class Part(Struct, frozen=True, kw_only=True):
-    """Anything that was observed at a moment."""
-
-    observed_at: datetime
 
 
 class SourceStatus(Part, frozen=True, kw_only=True):
@@ -239,6 +236,17 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     queues: tuple[RedisQueues, ...] = ()
     events: tuple[ProcessEvent, ...] = ()
     """In the order they happened, of all supervisors."""
+    redis_servers: tuple[RedisServer, ...] = ()
+    databases: tuple[Database, ...] = ()
+    machine: Machine | None = None
+    """The host that the exporter runs on."""
+    probes: tuple[Probe, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Everything that was observed at a moment of its own."""
+        machine = () if self.machine is None else (self.machine,)
+        return (*self.supervisors, *self.queues, *self.redis_servers, *self.databases, *machine, *self.probes)
 
     def is_fresh(self, part: Part) -> bool:
         """Say whether the part was observed in this slot."""

@@ -11,7 +11,10 @@ from typing import Final, Protocol
 from msgspec import structs
 
 from depthgauge.errors import ErrorKind
-from depthgauge.snapshot import Cycle, Part, ProcessEvent, RedisQueues, Snapshot, SourceStatus, Supervisor
+from depthgauge.health import Database, Machine, Probe, RedisServer
+from depthgauge.parts import Part
+from depthgauge.snapshot import Cycle, ProcessEvent, RedisQueues, Snapshot, SourceStatus, Supervisor
+from exporter.group import Group
 from exporter.runner import Runner, Source
 from exporter.slots import next_step, slot_of
 
@@ -47,16 +50,16 @@ class Enricher(Protocol):
 
 
 class Leases(Protocol):
-    """Who reads a Redis that several exporters know."""
+    """Who reads a Redis or a database that several exporters know."""
 
-    def allows(self, redis: str) -> bool:
-        """Say whether this exporter is the one to read it now."""
+    def allows(self, target: str, *, kind: str = "redis") -> bool:
+        """Say whether this exporter is the one to read it now; ``kind`` is ``redis`` or ``database``."""
 
 
 class EveryoneCollects:
-    """Without a bus there is nobody to agree with: each exporter reads every Redis it is told of."""
+    """Without a bus there is nobody to agree with: each exporter reads all that it is told of."""
 
-    def allows(self, redis: str) -> bool:  # noqa: ARG002  the protocol's signature
+    def allows(self, target: str, *, kind: str = "redis") -> bool:  # noqa: ARG002  the protocol's signature
         """Return True."""
         return True
 
@@ -74,6 +77,16 @@ class NoEvents:
     def gather(self, parts: Sequence[Supervisor], *, seq: int) -> tuple[ProcessEvent, ...]:  # noqa: ARG002  the protocol's signature
         """Return nothing."""
         return ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthSources:
+    """What is read about servers, this host and URLs; every kind may be empty."""
+
+    redis_servers: Sequence[Source[RedisServer]] = ()
+    databases: Sequence[Source[Database]] = ()
+    machine: Source[Machine] | None = None
+    probes: Sequence[Source[Probe]] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +113,7 @@ class Collector:
         drops: Callable[[], Mapping[str, int]] = dict,
         earlier_drops: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
         events: Events | None = None,
+        health: HealthSources | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.identity = identity
@@ -107,10 +121,19 @@ class Collector:
             Runner(source, clock=clock, monotonic=monotonic) for source in supervisors
         ]
         self._readers = {source.target: source for source in supervisors}
-        self._redis: list[Runner[RedisQueues]] = [Runner(source, clock=clock, monotonic=monotonic) for source in redis]
-        self._all: tuple[Runner[Supervisor] | Runner[RedisQueues], ...] = (*self._supervisors, *self._redis)
+        health = health or HealthSources()
+
+        def allows_database(target: str) -> bool:
+            return leases.allows(target, kind="database")
+
+        self._redis = Group(redis, clock=clock, monotonic=monotonic, allows=leases.allows)
+        self._servers = Group(health.redis_servers, clock=clock, monotonic=monotonic, allows=leases.allows)
+        self._databases = Group(health.databases, clock=clock, monotonic=monotonic, allows=allows_database)
+        machine = () if health.machine is None else (health.machine,)
+        self._machine = Group(machine, clock=clock, monotonic=monotonic)
+        self._probes = Group(health.probes, clock=clock, monotonic=monotonic)
+        self._groups = (self._redis, self._servers, self._databases, self._machine, self._probes)
         self._enrich = enrich
-        self._leases = leases
         self._clock = clock
         self._monotonic = monotonic
         self._drops = drops
@@ -148,23 +171,22 @@ class Collector:
         deadline = started + source_timeout(self.identity.interval) + GRACE
         resting, self._rests = self._rests, set()
         asked = [runner for runner in self._supervisors if runner.source.target not in resting]
-        allowed = [runner for runner in self._redis if self._leases.allows(runner.source.target)]
         for supervisor in asked:
             supervisor.begin()
-        for redis in self._redis:
-            if redis in allowed:
-                redis.begin()
-            else:
-                redis.forget()
+        for group in self._groups:
+            group.begin()
         for supervisor in asked:
             supervisor.wait(deadline - self._monotonic())
             self._judge_pace(supervisor)
         supervisors, news = self._join()
         events = self._events.gather(news, seq=seq)
-        for redis in allowed:
-            redis.wait(deadline - self._monotonic())
+        for group in self._groups:
+            group.wait(deadline)
         taken_at = self._clock()
-        statuses = [runner.status for runner in self._all]
+        statuses = [
+            *(runner.status for runner in self._supervisors),
+            *(status for group in self._groups for status in group.statuses),
+        ]
         snapshot = Snapshot(
             host=self.identity.host,
             run_id=self.identity.run_id,
@@ -178,14 +200,20 @@ class Collector:
             sources=tuple(status for status in (*statuses, self._host_status) if status is not None),
             supervisors=supervisors,
             events=events,
-            queues=tuple(runner.part for runner in allowed if runner.part is not None),
+            queues=self._redis.parts,
+            redis_servers=self._servers.parts,
+            databases=self._databases.parts,
+            machine=next(iter(self._machine.parts), None),
+            probes=self._probes.parts,
         )
         return _without_expired(snapshot)
 
     def close(self) -> None:
         """End the threads of all sources; calls in flight end by their own deadlines."""
-        for runner in self._all:
-            runner.close()
+        for supervisor in self._supervisors:
+            supervisor.close()
+        for group in self._groups:
+            group.close()
 
     def _judge_pace(self, runner: Runner[Supervisor]) -> None:
         status = runner.status
@@ -240,8 +268,15 @@ def _without_expired(snapshot: Snapshot) -> Snapshot:
     def shown(part: Part) -> bool:
         return snapshot.is_shown(part, snapshot.taken_at)
 
-    supervisors = tuple(filter(shown, snapshot.supervisors))
-    queues = tuple(filter(shown, snapshot.queues))
-    if len(supervisors) == len(snapshot.supervisors) and len(queues) == len(snapshot.queues):
+    if all(map(shown, snapshot.parts)):
         return snapshot
-    return structs.replace(snapshot, supervisors=supervisors, queues=queues)
+    machine = snapshot.machine
+    return structs.replace(
+        snapshot,
+        supervisors=tuple(filter(shown, snapshot.supervisors)),
+        queues=tuple(filter(shown, snapshot.queues)),
+        redis_servers=tuple(filter(shown, snapshot.redis_servers)),
+        databases=tuple(filter(shown, snapshot.databases)),
+        machine=machine if machine is not None and shown(machine) else None,
+        probes=tuple(filter(shown, snapshot.probes)),
+    )

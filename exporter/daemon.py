@@ -23,7 +23,7 @@ from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
 from exporter.depot import Depot
 from exporter.event_metrics import EventMetrics
-from exporter.lease import LeasedRedis, LeaseKeeper, Standing, host_lease, redis_lease
+from exporter.lease import LeasedTargets, LeaseKeeper, Standing, database_lease, host_lease, redis_lease
 from exporter.publish import Publisher
 from exporter.settings import ExporterSettings
 from exporter.spool import SPOOL, Limits
@@ -58,9 +58,13 @@ class Bus:
     ) -> None:
         timeout = min(BUS_TIMEOUT, settings.interval)
         self._host_lease = host_lease(settings.host)
-        names = [self._host_lease, *(redis_lease(each.name) for each in settings.redis)]
+        names = [
+            self._host_lease,
+            *(redis_lease(each.name) for each in settings.redis),
+            *(database_lease(each.name) for each in settings.databases),
+        ]
         self.keeper = LeaseKeeper(client(bus.url, timeout=timeout), run_id, names, interval=settings.interval)
-        self.leases = LeasedRedis(self.keeper)
+        self.leases = LeasedTargets(self.keeper)
         self._client = client(bus.url, timeout=timeout)
         self.publisher = Publisher(
             bus,

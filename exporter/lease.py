@@ -183,26 +183,43 @@ def redis_lease(redis_name: str) -> str:
     return f"redis:{redis_name}"
 
 
+def database_lease(name: str) -> str:
+    """Return the name of the lease on reading a database."""
+    return f"database:{name}"
+
+
 def host_lease(host: str) -> str:
     """Return the name of the lease on a host name."""
     return f"host:{host}"
 
 
-class LeasedRedis:
-    """Tells the collect loop and the renderer whether this exporter may read and show a Redis now."""
+_LEASES: Final = {"redis": redis_lease, "database": database_lease}
+_KINDS: Final = {"redis": "redis", "redis_server": "redis", "database": "database"}
+"""The lease that a source of a kind needs; a kind that is not here needs none."""
+
+
+class LeasedTargets:
+    """Tells the collect loop and the renderer whether this exporter may read and show a Redis or a database now."""
 
     def __init__(self, keeper: LeaseKeeper) -> None:
         self._keeper = keeper
 
-    def allows(self, redis: str) -> bool:
-        """Say whether this exporter is the one to read the Redis now."""
-        return self._keeper.standing(redis_lease(redis)) in (Standing.HELD, Standing.NO_BUS)
+    def allows(self, target: str, *, kind: str = "redis") -> bool:
+        """Say whether this exporter is the one to read the target now."""
+        return self._keeper.standing(_LEASES[kind](target)) in (Standing.HELD, Standing.NO_BUS)
 
     def visible(self, snapshot: Snapshot) -> Snapshot:
-        """Return the snapshot without backlogs whose lease ran out since it was taken."""
-        kept = tuple(part for part in snapshot.queues if self.allows(part.redis))
-        if len(kept) == len(snapshot.queues):
+        """Return the snapshot without what was read under a lease that ran out since it was taken."""
+        targets = {("redis", part.redis) for part in snapshot.queues}
+        targets |= {("redis", part.redis) for part in snapshot.redis_servers}
+        targets |= {("database", part.name) for part in snapshot.databases}
+        gone = {(kind, target) for kind, target in targets if not self.allows(target, kind=kind)}
+        if not gone:
             return snapshot
-        gone = {part.redis for part in snapshot.queues} - {part.redis for part in kept}
-        sources = tuple(s for s in snapshot.sources if s.kind != "redis" or s.target not in gone)
-        return structs.replace(snapshot, queues=kept, sources=sources)
+        return structs.replace(
+            snapshot,
+            queues=tuple(part for part in snapshot.queues if ("redis", part.redis) not in gone),
+            redis_servers=tuple(part for part in snapshot.redis_servers if ("redis", part.redis) not in gone),
+            databases=tuple(part for part in snapshot.databases if ("database", part.name) not in gone),
+            sources=tuple(s for s in snapshot.sources if (_KINDS.get(s.kind), s.target) not in gone),
+        )

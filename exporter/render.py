@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from depthgauge import __version__
+from depthgauge.backlogs import QueueKey
+from depthgauge.backlogs import backlogs as backlogs_of
 from depthgauge.exposition import Metric, line_end
 from depthgauge.snapshot import (
     EXPIRY_INTERVALS,
@@ -27,8 +29,6 @@ K = TypeVar("K")
 
 log = logging.getLogger(__name__)
 
-QueueKey = tuple[str, str, str]
-"""Redis, system, queue."""
 ProcessKey = tuple[str, str, str]
 """Supervisor, group, process."""
 
@@ -78,8 +78,9 @@ class Renderer:
             for part in supervisors:
                 _add_supervisor(lines, part)
             over.update(self._add_processes(lines, supervisors))
-            queues = {(part.redis, queue.system, queue.name): queue for part in backlogs for queue in part.queues}
-            if len(queues) < sum(len(part.queues) for part in backlogs):
+            queues = backlogs_of(snapshot, lambda part: alive and snapshot.is_shown(part, now))
+            read = [(part.redis, queue.system, queue.name) for part in backlogs for queue in part.queues]
+            if len(set(read)) < len(read):
                 self._tell_doubles()
             over.update(self._add_queues(lines, queues))
             over.update(self._add_workers(lines, supervisors))

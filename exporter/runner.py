@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.snapshot import Part, SourceStatus
+from depthgauge.parts import Part
+from depthgauge.snapshot import SourceStatus
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from depthgauge.secrets import Secret
-from depthgauge.settings import BusSettings, WebSettings
+from depthgauge.settings import BusSettings, HistorySettings, WebSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +93,54 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FailedJobsSettings:
+    """Where an application keeps its failed jobs: Laravel's table, in the application's own database."""
+
+    redis: str
+    """The name of the Redis whose queues' jobs they were."""
+    table: str = "failed_jobs"
+    """May have a schema before it: ``app.failed_jobs``."""
+    connection: str | None = None
+    """Only those of this queue connection (the table's column ``connection``); None takes all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseSettings:
+    """A watched application's PostgreSQL database."""
+
+    name: str
+    dsn: Secret
+    slow_query: float = 1.0
+    """Seconds from which a statement is slow."""
+    failed_jobs: FailedJobsSettings | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeSettings:
+    """A URL to ask."""
+
+    name: str
+    url: Secret
+    """May hold user name and password."""
+    every: float = 5.0
+    """Seconds between two attempts."""
+    timeout: float = 5.0
+    """Seconds that one attempt may take."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collectors:
+    """What is read beside supervisord and queues."""
+
+    redis: bool = True
+    postgres: bool = True
+    host: bool = True
+    probe: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExporterSettings:
     """Everything the exporter daemon is told."""
 
@@ -106,5 +154,9 @@ class ExporterSettings:
     """Series a metric family may have."""
     supervisors: tuple[SupervisorSettings, ...] = ()
     redis: tuple[RedisSettings, ...] = ()
+    databases: tuple[DatabaseSettings, ...] = ()
+    probes: tuple[ProbeSettings, ...] = ()
+    collectors: Collectors = Collectors()
     bus: BusSettings | None = None
+    history: HistorySettings | None = None
     web: WebSettings = field(default_factory=lambda: WebSettings(listen=(":10139",)))

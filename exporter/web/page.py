@@ -31,7 +31,7 @@ class _Page:
 def next_expiry(snapshot: Snapshot, now: datetime) -> datetime | None:
     """Return the first moment after ``now`` at which a part of the snapshot, or all of it, becomes too old to be shown."""
     span = timedelta(seconds=EXPIRY_INTERVALS * snapshot.interval)
-    ages = [snapshot.taken_at, *(part.observed_at for part in (*snapshot.supervisors, *snapshot.queues))]
+    ages = [snapshot.taken_at, *(part.observed_at for part in snapshot.parts)]
     return min((observed + span for observed in ages if observed + span >= now), default=None)
 
 

@@ -10,7 +10,7 @@ import redis
 from depthgauge.redis_link import client
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import Cycle, RedisQueues, Snapshot, SourceStatus
-from exporter.lease import Lease, LeasedRedis, LeaseKeeper, Standing, redis_lease
+from exporter.lease import Lease, LeasedTargets, LeaseKeeper, Standing, redis_lease
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.waiting import wait_for
 
@@ -67,7 +67,7 @@ def test_a_frozen_holder_knows_by_its_own_clock_that_it_lost_it(bus: redis.Redis
 def test_without_a_bus_everybody_reads_for_himself(redis_server: RedisServer, bus: redis.Redis) -> None:
     keeper = LeaseKeeper(bus, "one", [redis_lease("a"), redis_lease("b")], interval=2)
     keeper.start()
-    leased = LeasedRedis(keeper)
+    leased = LeasedTargets(keeper)
     try:
         assert leased.allows("a")
         redis_server.stop()
@@ -87,11 +87,11 @@ def test_another_takes_over_within_two_intervals(redis_server: RedisServer) -> N
     for keeper in keepers:
         keeper.start()
     try:
-        assert [LeasedRedis(keeper).allows("a") for keeper in keepers] == [True, False]
+        assert [LeasedTargets(keeper).allows("a") for keeper in keepers] == [True, False]
         # Death without a goodbye: renewing just ends.
         keepers[0]._stop.set()
         died = time.monotonic()
-        wait_for(lambda: LeasedRedis(keepers[1]).allows("a"), timeout=2 * interval)
+        wait_for(lambda: LeasedTargets(keepers[1]).allows("a"), timeout=2 * interval)
         # Another collection follows at the latest one interval after this.
         assert time.monotonic() - died <= interval + 0.5
     finally:
@@ -124,7 +124,7 @@ def test_backlogs_under_a_lost_lease_are_not_shown(bus: redis.Redis) -> None:
         queues=tuple(RedisQueues(observed_at=NOW, redis=name) for name in ("a", "b")),
     )
     try:
-        visible = LeasedRedis(keeper).visible(snapshot)
+        visible = LeasedTargets(keeper).visible(snapshot)
     finally:
         keeper.stop(timeout=2)
 

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import pytest
 
 from depthgauge.errors import ErrorKind, SourceError
+from depthgauge.parts import Part
 from depthgauge.snapshot import (
-    Part,
     Process,
     ProcessEvent,
     ProcessState,
@@ -209,7 +209,7 @@ def test_without_the_lease_a_redis_is_neither_read_nor_shown() -> None:
     class Elsewhere:
         allowed = True
 
-        def allows(self, redis: str) -> bool:
+        def allows(self, redis: str, *, kind: str = "redis") -> bool:
             return self.allowed
 
     leases = Elsewhere()

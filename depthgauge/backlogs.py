@@ -1,0 +1,33 @@
+"""Every queue of a snapshot once, whatever sources its numbers come from. Pure."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from msgspec import structs
+
+from depthgauge.parts import Part
+from depthgauge.snapshot import Queue, Snapshot
+
+QueueKey: TypeAlias = tuple[str, str, str]
+"""Redis, system, queue: the identity in the fleet."""
+
+
+def backlogs(snapshot: Snapshot, counts: Callable[[Part], bool]) -> Mapping[QueueKey, Queue]:
+    """Return the queues of the parts that count, by their identity; of two with one identity the first.
+
+    Failed jobs that stand in an application's database are those of the queue whose jobs they were. Where another exporter
+    reads that Redis, the queue has nothing but them.
+    """
+    found: dict[QueueKey, Queue] = {}
+    for part in snapshot.queues:
+        if counts(part):
+            for queue in part.queues:
+                found.setdefault((part.redis, queue.system, queue.name), queue)
+    for database in snapshot.databases:
+        if counts(database):
+            for failed in database.failed_jobs or ():
+                key = (failed.redis, failed.system, failed.queue)
+                queue = found.get(key) or Queue(system=failed.system, name=failed.queue)
+                if queue.kept.failed is None:
+                    found[key] = structs.replace(queue, kept=structs.replace(queue.kept, failed=failed.count))
+    return found
