@@ -64,6 +64,11 @@ def find_laravel() -> str | None:
     return version_of("php", "-r", 'if (!extension_loaded("redis")) exit(1); echo PHP_VERSION;')
 
 
+def find_chromium() -> str | None:
+    """Return the browser's version where its driver is there too."""
+    return version_of("chromium", "--version") if shutil.which("chromedriver") else None
+
+
 def find_timescaledb() -> str | None:
     """Return where TimescaleDB comes from: a server told by the environment, or Debian 13 in a folder (root only)."""
     if os.environ.get(TIMESCALE_DSN):
@@ -126,6 +131,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             Part(name="root", find=lambda: "uid 0" if os.geteuid() == 0 else None, how="run the tests as root"),
             Part(name="tmpfs", find=find_tmpfs, how="run the tests as root where mount is allowed"),
             Part(name="redis-server", find=lambda: version_of("redis-server", "--version"), how=apt("redis-server")),
+            Part(name="chromium", find=find_chromium, how=apt("chromium", "chromium-driver")),
             Part(name="pgbouncer", find=find_pgbouncer, how=apt("pgbouncer")),
             Part(name="prometheus", find=lambda: version_of("prometheus", "--version"), how=apt("prometheus")),
             Part(name="promtool", find=lambda: version_of("promtool", "--version"), how=apt("prometheus")),
