@@ -9,8 +9,6 @@ import pytest
 from depthgauge import stream
 from depthgauge.errors import SchemaError
 from sink import consume
-from sink.rows import rows_of
-from tests.plugins.history import with_health
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.repo import repo_root
 from tests.plugins.sinks import INTERVAL, MakeSink, make_snapshot, publish, recent_slot, select, sequence
@@ -52,38 +50,6 @@ def test_rows_hold_the_snapshots_numbers(make_sink: MakeSink, redis_server: Redi
     assert sink.count("rows_total", table="worker_snapshots") == 20
     assert sink.count("snapshots_committed_total") == 20
     assert redis_server.client().xpending(stream.STREAM, stream.GROUP)["pending"] == 0
-
-
-def test_health_and_performance_hold_the_snapshots_numbers(
-    make_sink: MakeSink, redis_server: RedisServer, each_edition: str
-) -> None:
-    start = recent_slot()
-    moments = [start + timedelta(seconds=INTERVAL * seq) for seq in range(1, 11)]
-    snapshots = [with_health(seq, slot) for seq, slot in enumerate(moments, 1)]
-    publish(redis_server.client(), *snapshots, snapshots[3], with_health(4, moments[3], host="other"))
-    sink = make_sink(each_edition, redis_server.url, maintain_every=timedelta(0))
-    drained(redis_server)
-    counts = {
-        table: sink.count("rows_total", table=table) for table in ("system_health_metrics", "performance_metrics")
-    }
-    sink.stop()
-
-    for table, part in (("system_health_metrics", "health"), ("performance_metrics", "performance")):
-        wanted = [
-            row
-            for snapshot in (*snapshots, with_health(4, moments[3], host="other"))
-            for row in getattr(rows_of(snapshot), part)
-        ]
-        columns = ", ".join(wanted[0]._fields)
-        found = select(each_edition, f"SELECT {columns} FROM depthgauge.{table}")
-        assert sorted(found, key=lambda row: row[:4]) == sorted(map(tuple, wanted), key=lambda row: row[:4])
-        assert counts[table] == len(wanted)
-    marks = "SELECT DISTINCT rollup FROM depthgauge.dirty_buckets ORDER BY 1"
-    assert select(each_edition, marks) == [
-        ("performance_metrics_1h",),
-        ("queue_metrics_5m",),
-        ("system_health_metrics_1h",),
-    ]
 
 
 def test_a_duplicate_is_a_no_op(make_sink: MakeSink, redis_server: RedisServer, database: str) -> None:
