@@ -6,7 +6,7 @@ Families are given out in this order. A family without samples is left out altog
 from typing import Final
 
 from depthgauge.exposition import Metric
-from exporter import spool_metrics
+from exporter import health_metrics, spool_metrics
 from exporter.event_families import EVENT_FAMILIES
 
 _PROCESS: Final = ("supervisor", "group", "process")
@@ -279,6 +279,7 @@ TABLE: Final[tuple[Metric, ...]] = (
     WORKERS,
     WORKER_PROCESSES,
     QUEUES_UNREADABLE,
+    *health_metrics.TABLE,
     SOURCE_UP,
     SOURCE_DURATION,
     SOURCE_LAST_SUCCESS,

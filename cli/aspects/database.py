@@ -8,7 +8,7 @@ import psycopg
 from cli.aspects.finding import Finding, Subject
 from depthgauge.errors import DepthgaugeError, SchemaError
 from depthgauge.secrets import Secret, masked
-from sink import queries
+from sink import queries, tables
 from sink.connect import Lifeline, connect
 from sink.schema import Connection, check_schema, server
 
@@ -53,7 +53,7 @@ def _look(connection: Connection, subject: Subject) -> Sequence[Finding]:
         return [*findings, subject.error(str(exc), "depthgauge migrate --dry-run says what would be done")]
     closed = [
         name
-        for name in (*(table.name for table in queries.TABLES), "dirty_buckets")
+        for name in (*(table.name for table in tables.TABLES), "dirty_buckets")
         if (row := connection.execute(_MAY_INSERT, (f"depthgauge.{name}",) * 2).fetchone()) is None or not row[0]
     ]
     if closed:
