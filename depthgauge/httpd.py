@@ -61,6 +61,9 @@ class _Connection:
     """One client; ``since`` is when we began to wait for it, to write or to read; None while its answer is made."""
 
     def __init__(self, sock: socket.socket, address: str, now: float) -> None:
+        with contextlib.suppress(OSError):  # it may have gone already
+            # An answer behind a handshake would wait some 40 ms for the client's delayed acknowledgement.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.address = address
         self.client = client_of(address)

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.plugins.queue_source",
     "tests.plugins.settings",
     "tests.plugins.certificates",
+    "tests.plugins.served",
     "tests.plugins.supervisord",
     "tests.plugins.proxy",
     "tests.plugins.scripted_server",
