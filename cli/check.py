@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.aspects import bus, database, host, listeners, redis_servers, spool, supervisors
+from cli.aspects import bus, database, host, listeners, redis_servers, spool, supervisors, web
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
 from cli.config import load, mentions
 from cli.effective import show
@@ -50,6 +50,8 @@ def look(
     if sink is not None:
         looks.append((Subject(aspect="database", target="sink"), partial(database.look, sink.dsn)))
         looks.append((Subject(aspect="web", target="sink"), partial(host.look_at_ports, "sink", sink.web)))
+    for configuration in list(configurations.values())[:1]:
+        looks.append((Subject(aspect="web", target="config"), partial(web.look, configuration)))
     findings += run_all(looks)
     # The bus knows what other hosts call the servers that were met above.
     carrier = (exporter and exporter.bus) or (sink and sink.bus)

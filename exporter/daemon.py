@@ -2,23 +2,26 @@
 
 import logging
 import random
+import secrets
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
 
 from depthgauge.backoff import Backoff
 from depthgauge.httpd import Server
 from depthgauge.redis_link import client
+from depthgauge.reload import Reloaded, Reloader
 from depthgauge.settings import BusSettings
 from depthgauge.snapshot import Snapshot
+from depthgauge.web_metrics import WebMetrics
 from exporter import metrics
+from exporter.api_token import ApiTokens
 from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
 from exporter.depot import Depot
@@ -105,9 +108,15 @@ def _depot(
 
 
 class Daemon:
-    """One exporter; ``run`` blocks until it is told to stop."""
+    """One exporter; ``run`` blocks until it is told to stop, ``load`` reads its configuration again."""
 
-    def __init__(self, settings: ExporterSettings, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        load: Callable[[], Reloaded] | None = None,
+    ) -> None:
         self._settings = settings
         run_id = uuid.uuid4().hex
         registry = CollectorRegistry()
@@ -139,11 +148,15 @@ class Daemon:
             visible=leases.visible if leases is not None else _as_it_is,
         )
         self.server = Server(settings.web, app)
-        registry.register(_ServerMetrics(self.server))
+        tokens = ApiTokens(settings.state_dir, random=partial(secrets.token_urlsafe, 32))
+        self.reloader = Reloader(self.server.gate, load, now=time.time, complete=tokens.complete)
+        self._complete = tokens.complete
+        registry.register(WebMetrics(self.server, self.reloader))
         registry.register(EventMetrics(self._assembly.events))
 
     def run(self, stop: threading.Event) -> None:
         """Serve and collect until ``stop`` is set; raise OSError if an address cannot be bound."""
+        self.server.gate.apply(self._complete(self._settings.web))
         self.server.start()
         log.info("listening on %s", ", ".join(self.server.urls))
         if self._bus is not None:
@@ -177,21 +190,6 @@ class Daemon:
 
     def _settled(self, seq: int) -> None:
         self._assembly.events.settled(seq)
-
-
-class _ServerMetrics(Collector):
-    """What the HTTP server counts itself."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        """Return the counters as they are now."""
-        for metric, value in (
-            (metrics.HTTP_EVICTED, self._server.evicted),
-            (metrics.HTTP_FAILURES, self._server.failures),
-        ):
-            yield CounterMetricFamily(metric.name, metric.help, value)
 
 
 def _as_it_is(snapshot: Snapshot) -> Snapshot:

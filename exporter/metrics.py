@@ -311,16 +311,6 @@ BUS_CACHE_ERRORS: Final = Metric(
 LEASE_HELD: Final = Metric(
     name="depthgauge_lease_held", type="gauge", help="Whether this exporter holds the lease.", labels=("lease",)
 )
-HTTP_EVICTED: Final = Metric(
-    name="depthgauge_http_evicted_connections_total",
-    type="counter",
-    help="Connections that kept the server waiting and were closed to make room for others.",
-)
-HTTP_FAILURES: Final = Metric(
-    name="depthgauge_http_failed_requests_total",
-    type="counter",
-    help="Requests answered with 500 because of a defect; the log has it.",
-)
 OWN: Final[tuple[Metric, ...]] = (
     BUS_UP,
     BUS_PUBLISHED,
@@ -329,8 +319,6 @@ OWN: Final[tuple[Metric, ...]] = (
     *spool_metrics.TABLE,
     LEASE_HELD,
     *EVENT_FAMILIES,
-    HTTP_EVICTED,
-    HTTP_FAILURES,
 )
 """Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section, those of
 the spool only with a state_dir beside it."""

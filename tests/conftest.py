@@ -12,6 +12,8 @@ pytest_plugins = [
     "tests.plugins.laravel",
     "tests.plugins.queue_source",
     "tests.plugins.settings",
+    "tests.plugins.certificates",
+    "tests.plugins.served",
     "tests.plugins.supervisord",
     "tests.plugins.proxy",
     "tests.plugins.scripted_server",
