@@ -6,7 +6,7 @@ Families are given out in this order. A family without samples is left out altog
 from typing import Final
 
 from depthgauge.exposition import Metric
-from exporter import spool_metrics
+from exporter import fleet_metrics, spool_metrics
 from exporter.event_families import EVENT_FAMILIES
 
 _PROCESS: Final = ("supervisor", "group", "process")
@@ -327,6 +327,7 @@ OWN: Final[tuple[Metric, ...]] = (
     BUS_CACHE_ERRORS,
     *spool_metrics.TABLE,
     LEASE_HELD,
+    *fleet_metrics.TABLE,
     *EVENT_FAMILIES,
     HTTP_EVICTED,
     HTTP_FAILURES,
