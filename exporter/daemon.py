@@ -26,11 +26,15 @@ from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
 from exporter.depot import Depot
 from exporter.event_metrics import EventMetrics
+from exporter.fleet import FleetCache
 from exporter.lease import LeasedTargets, LeaseKeeper, Standing, database_lease, host_lease, redis_lease
+from exporter.live import Live
 from exporter.publish import Publisher
+from exporter.recent import Recent
 from exporter.settings import ExporterSettings
 from exporter.spool import SPOOL, Limits
 from exporter.store import SnapshotStore
+from exporter.web.api import LiveApi
 from exporter.web.app import make_app
 
 log = logging.getLogger(__name__)
@@ -78,6 +82,7 @@ class Bus:
             depot=_depot(settings, run_id, registry, clock),
             settled=settled,
         )
+        self.fleet = FleetCache(bus.url, clock=clock, registry=registry)
         held = Gauge(metrics.LEASE_HELD.name, metrics.LEASE_HELD.help, metrics.LEASE_HELD.labels, registry=registry)
         for name in names:
             held.labels(name).set_function(partial(self._holds, name))
@@ -97,6 +102,7 @@ class Bus:
             log.warning("%d snapshots reached neither the bus nor the spool and are lost", left)
         self.keeper.stop(STOP_LEASES)
         self._client.close()
+        self.fleet.close()
 
 
 def _depot(
@@ -140,12 +146,23 @@ class Daemon:
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self.store = SnapshotStore()
+        self._recent = Recent()
+        visible = leases.visible if leases is not None else _as_it_is
+        live = Live(
+            self.store,
+            visible=visible,
+            cache=self._bus.fleet if self._bus is not None else None,
+            ask=self._assembly.collector.demand.ask,
+            recent=self._recent,
+            clock=clock,
+        )
         app = make_app(
             settings,
             self.store,
             registry=registry,
             clock=clock,
-            visible=leases.visible if leases is not None else _as_it_is,
+            visible=visible,
+            api=LiveApi(live, self._recent).routes,
         )
         self.server = Server(settings.web, app)
         tokens = ApiTokens(settings.state_dir, random=partial(secrets.token_urlsafe, 32))
@@ -185,6 +202,7 @@ class Daemon:
 
     def _emit(self, snapshot: Snapshot) -> None:
         self.store.put(snapshot)
+        self._recent.feed([snapshot])
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
 

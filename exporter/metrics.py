@@ -6,7 +6,7 @@ Families are given out in this order. A family without samples is left out altog
 from typing import Final
 
 from depthgauge.exposition import Metric
-from exporter import health_metrics, spool_metrics
+from exporter import fleet_metrics, health_metrics, spool_metrics
 from exporter.event_families import EVENT_FAMILIES
 
 _PROCESS: Final = ("supervisor", "group", "process")
@@ -318,6 +318,7 @@ OWN: Final[tuple[Metric, ...]] = (
     BUS_CACHE_ERRORS,
     *spool_metrics.TABLE,
     LEASE_HELD,
+    *fleet_metrics.TABLE,
     *EVENT_FAMILIES,
 )
 """Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section, those of
