@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.plugins.supervisord",
     "tests.plugins.proxy",
     "tests.plugins.scripted_server",
+    "tests.plugins.site",
     "tests.plugins.daemons",
     "tests.plugins.sinks",
     "tests.plugins.spools",
