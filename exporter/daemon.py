@@ -148,6 +148,7 @@ class Daemon:
         log.info("listening on %s", ", ".join(self.server.urls))
         if self._bus is not None:
             self._bus.start()
+        self._assembly.start()
         # In a thread of its own: a collection that waits for a hung source must not hold up the stop.
         threading.Thread(target=self._collect, args=(stop,), name="collect", daemon=True).start()
         try:
