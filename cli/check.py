@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.aspects import bus, database, host, listeners, redis_servers, spool, supervisors
+from cli.aspects import bus, database, host, listeners, postgres, redis_servers, spool, supervisors
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
 from cli.config import load, mentions
 from cli.effective import show
@@ -66,6 +66,8 @@ def _exporter_looks(settings: ExporterSettings, run_ids: dict[str, str], proc: P
         yield Subject(aspect="listener", target=each.name), look_at_listener
     for server in settings.redis:
         yield Subject(aspect="redis", target=server.name), partial(_redis, server, run_ids)
+    for watched in settings.databases if settings.collectors.postgres else ():
+        yield Subject(aspect="postgres", target=watched.name), partial(postgres.look, watched)
     if settings.state_dir is not None:
         subject = Subject(aspect="state_dir", target=str(settings.state_dir))
         yield subject, partial(host.look_at_state_dir, settings.state_dir)

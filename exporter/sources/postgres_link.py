@@ -42,9 +42,10 @@ _LOST: Final = frozenset({ErrorKind.CLOSED, ErrorKind.SHUTTING_DOWN})
 """Kinds of a connection that the server has closed."""
 
 # One message, so one round trip and one transaction, which nothing of this outlives: a pooler may give the session to anybody.
+# set_config() rather than SET: pg_stat_statements would keep each number of a SET as a statement of its own.
 _LIMITS: Final = sql.SQL(
-    "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {lock};"
-    " SET LOCAL max_parallel_workers_per_gather = 0; "
+    "SELECT set_config('transaction_read_only', 'on', true), set_config('statement_timeout', {milliseconds}, true),"
+    " set_config('lock_timeout', {lock}, true), set_config('max_parallel_workers_per_gather', '0', true); "
 )
 
 
@@ -136,9 +137,8 @@ class PostgresLink:
         connection, lifeline = self._open(deadline)
         left = max(0.01, deadline - self._monotonic())
         milliseconds = max(1, round(left * STATEMENT_SHARE * 1000))
-        limits = _LIMITS.format(
-            milliseconds=sql.Literal(milliseconds), lock=sql.Literal(min(milliseconds, round(LOCK_TIMEOUT * 1000)))
-        )
+        lock = min(milliseconds, round(LOCK_TIMEOUT * 1000))
+        limits = _LIMITS.format(milliseconds=sql.Literal(str(milliseconds)), lock=sql.Literal(str(lock)))
         text = (statement if bare else limits + statement).as_string(connection)
         self.transactions += 1
         try:
