@@ -24,7 +24,6 @@ TRACES: Final = 180_000
 MAX_TRACE: Final = 1 << 16
 
 _SQLSTATE: Final = re.compile(rb'\tErrorResponse\t.*? C "([0-9A-Z]{5})"')
-_FROM_SERVER: Final = re.compile(rb"^B\t", re.MULTILINE)
 _WANTED_TLS: Final = frozenset({"require", "verify-ca", "verify-full"})
 
 _BY_ERRNO: Final[tuple[tuple[type[OSError], ErrorKind], ...]] = (
@@ -60,7 +59,7 @@ def refusal(
     if nobody is not None:
         return nobody
     encrypted = b"\tSSLResponse\t S" in said or options.get("sslmode") in _WANTED_TLS
-    return ErrorKind.TLS if encrypted else ErrorKind.GARBAGE if _FROM_SERVER.search(said) else ErrorKind.CLOSED
+    return ErrorKind.TLS if encrypted else ErrorKind.CLOSED
 
 
 def _traced(attempt: pq.abc.PGconn, deadline: float, monotonic: Callable[[], float]) -> bytes | None:
