@@ -4,8 +4,7 @@ Only the columns ``connection``, ``queue`` and ``failed_at`` are read (laravel/f
 Illuminate/Queue/Console/stubs/failed_jobs.stub): what is in a job stays where it is.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -24,46 +23,23 @@ MAX_QUEUES: Final = 1000
 REST: Final = ""
 LIMIT: Final = 2.0
 """Seconds that counting may take."""
-REST_FACTOR: Final = 20.0
-MAX_REST: Final = 300.0
-"""After a count that took a second, the next one is made 20 seconds later, or in 5 minutes at most."""
 
 
 class FailedJobsReader:
-    """Counts the failed jobs of one application. Not for several threads at once.
+    """Counts the failed jobs of one application, which reads the whole table. Not for several threads at once."""
 
-    Counting reads the whole table. Where that takes long it is done more seldom, and what came of it last is told again.
-    """
-
-    def __init__(
-        self, settings: FailedJobsSettings, link: PostgresLink, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settings: FailedJobsSettings, link: PostgresLink) -> None:
         self._settings = settings
         self._link = link
-        self._monotonic = monotonic
         self._statement = statement(settings)
-        self._due = float("-inf")
-        self._counted: tuple[FailedJobs, ...] = ()
-        self._error: SourceError | None = None
 
     def read(self, seconds: float) -> tuple[FailedJobs, ...]:
         """Return the failed jobs by queue; raise SourceError if they could not be counted so fast, or within :data:`LIMIT`."""
-        if self._monotonic() >= self._due:
-            self._count(min(LIMIT, seconds))
-        if self._error is not None:
-            raise self._error
-        return self._counted
-
-    def _count(self, seconds: float) -> None:
-        started = self._monotonic()
         try:
-            answer = self._link.ask(self._statement, seconds=seconds)
+            answer = self._link.ask(self._statement, seconds=min(LIMIT, seconds))
         except SourceError as exc:
-            self._counted, self._error = (), _about(self._settings.table, exc)
-        else:
-            self._counted, self._error = gathered(answer.rows, self._settings.redis), None
-        now = self._monotonic()
-        self._due = now + min(MAX_REST, REST_FACTOR * (now - started))
+            raise _about(self._settings.table, exc) from exc
+        return gathered(answer.rows, self._settings.redis)
 
 
 def statement(settings: FailedJobsSettings, most: int = MAX_QUEUES) -> sql.Composed:

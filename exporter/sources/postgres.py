@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final, TypeVar
 
 from psycopg import sql
@@ -12,6 +11,7 @@ from psycopg import sql
 from depthgauge.errors import ErrorKind, SourceError
 from depthgauge.health import Database, Statements
 from depthgauge.names import clean
+from exporter.seldom import Seldom
 from exporter.settings import DatabaseSettings
 from exporter.sources import postgres_queries as queries
 from exporter.sources.failed_jobs import FailedJobsReader
@@ -69,9 +69,12 @@ class PostgresSource:
             monotonic=monotonic,
         )
         failed = settings.failed_jobs
-        self._failed_jobs = FailedJobsReader(failed, self._link, monotonic=monotonic) if failed is not None else None
-        self._size: int | None = None
-        self._size_due = float("-inf")
+        self._size = Seldom(self._read_size, least=SIZE_EVERY, monotonic=monotonic)
+        self._statements = Seldom(self._read_statements, monotonic=monotonic)
+        self._schema = ""
+        self._failed_jobs = (
+            Seldom(FailedJobsReader(failed, self._link).read, monotonic=monotonic) if failed is not None else None
+        )
         self._told: dict[str, str] = {}
 
     def collect(self) -> Database:
@@ -83,12 +86,13 @@ class PostgresSource:
         version, started_at, in_recovery, states, most, active, slow_ones, longest, *rest = row
         commits, rollbacks, deadlocks, schema = rest
         observed_at = self._clock()
-        size = self._extra(_SIZE, self._read_size, deadline)
+        size = self._extra(_SIZE, self._size, deadline)
         statements = failed = None
         if schema is not None:
-            statements = self._extra(_STATEMENTS, partial(self._read_statements, schema), deadline)
+            self._schema = schema
+            statements = self._extra(_STATEMENTS, self._statements, deadline)
         if self._failed_jobs is not None:
-            failed = self._extra(_FAILED_JOBS, self._failed_jobs.read, deadline)
+            failed = self._extra(_FAILED_JOBS, self._failed_jobs, deadline)
         return Database(
             observed_at=observed_at,
             name=self.target,
@@ -120,16 +124,13 @@ class PostgresSource:
         self.samples.close()
         self._link.end()
 
-    def _read_size(self, seconds: float) -> int | None:
-        if self._monotonic() >= self._size_due:
-            self._size = None
-            ((self._size,),) = self._link.ask(queries.SIZE, seconds=seconds).rows
-            self._size_due = self._monotonic() + SIZE_EVERY
-        return self._size
+    def _read_size(self, seconds: float) -> int:
+        ((size,),) = self._link.ask(queries.SIZE, seconds=seconds).rows
+        return int(size)
 
-    def _read_statements(self, schema: str, seconds: float) -> Statements:
+    def _read_statements(self, seconds: float) -> Statements:
         milliseconds = sql.Literal(self._settings.slow_query * 1000)
-        statement = queries.STATEMENTS.format(schema=sql.Identifier(schema), milliseconds=milliseconds)
+        statement = queries.STATEMENTS.format(schema=sql.Identifier(self._schema), milliseconds=milliseconds)
         ((calls, total, slow),) = self._link.ask(statement, seconds=seconds).rows
         return Statements(calls_total=calls, seconds_total=total, slow=slow)
 

@@ -109,8 +109,10 @@ class PostgresLink:
         """Close for ever, from any thread; a statement in flight is cut off."""
         self._ended = True
         if self._busy.acquire(blocking=False):
-            self._busy.release()
-            self.close()
+            try:
+                self.close()
+            finally:
+                self._busy.release()
         elif (lifeline := self._lifeline) is not None:
             lifeline.cut()
 

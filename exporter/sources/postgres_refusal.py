@@ -52,12 +52,15 @@ def refusal(
             return kind_of_sqlstate(codes[-1].decode())
         if attempt.needs_password:
             return ErrorKind.UNAUTHORIZED
+        used_password = attempt.used_password
         options = {option.keyword.decode(): option.val.decode() for option in attempt.info if option.val is not None}
     finally:
         attempt.finish()
     nobody = _knock(options, max(0.1, deadline - monotonic()))
     if nobody is not None:
         return nobody
+    if pq.version() < TRACES:
+        return ErrorKind.UNAUTHORIZED if used_password else ErrorKind.FAULT
     encrypted = b"\tSSLResponse\t S" in said or options.get("sslmode") in _WANTED_TLS
     return ErrorKind.TLS if encrypted else ErrorKind.CLOSED
 

@@ -13,7 +13,7 @@ from depthgauge.secrets import Secret
 from exporter.settings import DatabaseSettings
 from tests.plugins.findings import only
 from tests.plugins.settings import MakeInputs
-from tests.plugins.watched import FAILED_JOBS, JOBS, run
+from tests.plugins.watched import JOBS, make_failed_jobs, run
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -24,9 +24,7 @@ def findings(dsn: str, **settings: Any) -> list[Finding]:
 
 @pytest.fixture
 def database(watched: str) -> str:
-    with psycopg.connect(watched, autocommit=True) as connection:
-        connection.execute(FAILED_JOBS.format("failed_jobs").encode())
-        connection.execute("INSERT INTO failed_jobs VALUES (1, 'u', 'redis', 'emails', 'p', 'e')")
+    make_failed_jobs(watched, "VALUES ('u', 'redis', 'emails', 'p', 'e', now())")
     return watched
 
 

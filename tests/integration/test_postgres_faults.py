@@ -14,7 +14,7 @@ from depthgauge.errors import ErrorKind, SourceError
 from exporter.sources.postgres import PostgresSource
 from tests.plugins.postgres import PostgresServer
 from tests.plugins.waiting import wait_for
-from tests.plugins.watched import FAILED_JOBS, JOBS, MakeDatabaseSource, run
+from tests.plugins.watched import JOBS, MakeDatabaseSource, make_failed_jobs, run
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -237,9 +237,7 @@ def test_what_a_server_says_before_it_lets_us_in(
 @pytest.fixture
 def with_jobs(watched: str) -> str:
     """A database with a failed job."""
-    with psycopg.connect(watched, autocommit=True) as connection:
-        connection.execute(FAILED_JOBS.format("failed_jobs").encode())
-        connection.execute("INSERT INTO failed_jobs VALUES (1, 'u', 'redis', 'emails', 'p', 'e')")
+    make_failed_jobs(watched, "VALUES ('u', 'redis', 'emails', 'p', 'e', now())")
     return watched
 
 

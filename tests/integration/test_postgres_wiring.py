@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Final
 
 import pytest
 from click.testing import CliRunner
@@ -15,12 +16,15 @@ from exporter.settings import Collectors, DatabaseSettings, ExporterSettings
 from exporter.slots import slot_of
 from tests.plugins.postgres import PostgresServer
 from tests.plugins.waiting import wait_for
-from tests.plugins.watched import FAILED_JOBS, run
+from tests.plugins.watched import make_failed_jobs, run
 
 pytestmark = pytest.mark.needs("postgres")
 
 
-def settings(dsn: str, *, collectors: Collectors = Collectors(redis=False, host=False)) -> ExporterSettings:
+ONLY: Final = Collectors(redis=False, host=False)
+
+
+def settings(dsn: str, *, collectors: Collectors = ONLY) -> ExporterSettings:
     return ExporterSettings(
         host="h", interval=1.0, databases=(DatabaseSettings(name="app", dsn=Secret(dsn)),), collectors=collectors
     )
@@ -70,7 +74,7 @@ def test_the_collector_can_be_switched_off() -> None:
 
 def test_one_snapshot_with_failed_jobs(watched: str, tmp_path: Path) -> None:
     run(watched, "CREATE SCHEMA app")
-    with_jobs(watched)
+    make_failed_jobs(watched, "VALUES ('u', 'redis', 'emails', 'payload-secret', 'e', now())", table="app.failed_jobs")
     config = tmp_path / "depthgauge.toml"
     config.write_text(
         f"[[database]]\nname = 'app'\ndsn = '{watched}'\n[database.failed_jobs]\ntable = 'app.failed_jobs'\n"
@@ -82,11 +86,3 @@ def test_one_snapshot_with_failed_jobs(watched: str, tmp_path: Path) -> None:
         ("laravel", "emails", 1)
     ]
     assert "payload-secret" not in done.stdout
-
-
-def with_jobs(dsn: str) -> None:
-    import psycopg
-
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(FAILED_JOBS.format("app.failed_jobs").encode())
-        connection.execute("INSERT INTO app.failed_jobs VALUES (1, 'u', 'redis', 'emails', 'payload-secret', 'e')")

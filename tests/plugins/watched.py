@@ -66,3 +66,12 @@ def run(dsn: str, *statements: LiteralString) -> list[tuple[Any, ...]]:
             cursor = connection.execute(statement)
             rows = cursor.fetchall() if cursor.description else []
         return rows
+
+
+def make_failed_jobs(dsn: str, rows: str = "", *, table: str = "failed_jobs") -> None:
+    """Make Laravel's table of failed jobs, with the rows that a query gives (uuid to failed_at)."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(FAILED_JOBS.format(table).encode())
+        if rows:
+            columns = "uuid, connection, queue, payload, exception, failed_at"
+            connection.execute(f"INSERT INTO {table} ({columns}) {rows}".encode())
