@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.aspects import bus, database, health, host, listeners, redis_servers, spool, supervisors, web
+from cli.aspects import bus, database, health, host, listeners, postgres, redis_servers, spool, supervisors, web
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
 from cli.config import load, mentions
 from cli.effective import show
@@ -69,6 +69,8 @@ def _exporter_looks(settings: ExporterSettings, run_ids: dict[str, str], proc: P
     for server in settings.redis:
         look_at_redis = partial(_redis, server, run_ids, with_health=settings.collectors.redis)
         yield Subject(aspect="redis", target=server.name), look_at_redis
+    for watched in settings.databases if settings.collectors.postgres else ():
+        yield Subject(aspect="postgres", target=watched.name), partial(postgres.look, watched)
     if settings.collectors.host:
         yield Subject(aspect="host", target=settings.host), partial(health.look_at_host, settings, proc)
     for probe in settings.probes if settings.collectors.probe else ():

@@ -21,6 +21,7 @@ from exporter.sources.supervisor_rpc import Timeouts
 from exporter.workers import WorkerMap
 
 PROC: Final = Path("/proc")
+S = TypeVar("S", bound=Closable)
 
 
 def utc_now() -> datetime:
@@ -94,9 +95,6 @@ class Assembly:
 
     def _known(self, system: str, queue: str) -> Sequence[str]:
         return [each.target for each in self.redis if (system, queue) in each.known()]
-
-
-S = TypeVar("S", bound=Closable)
 
 
 def _side_by_side(sources: Sequence[S], do: Callable[[S], object], seconds: float) -> None:

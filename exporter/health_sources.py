@@ -4,13 +4,16 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from exporter.collect import HealthSources, source_timeout
 from exporter.settings import ExporterSettings
 from exporter.sources.machine import MachineSource
 from exporter.sources.probe import ProbeSource
 from exporter.sources.redis_server import RedisServerSource
+
+if TYPE_CHECKING:
+    from exporter.sources.postgres import PostgresSource
 
 
 class Closable(Protocol):
@@ -52,6 +55,7 @@ class Health:
             for each in settings.redis
             if on.redis
         ]
+        databases = _databases(settings, clock, monotonic) if on.postgres else []
         probes = [
             ProbeSource(each, clock=clock, timeout=timeout, monotonic=monotonic) for each in settings.probes if on.probe
         ]
@@ -67,8 +71,8 @@ class Health:
             if on.host
             else None
         )
-        self.sources = HealthSources(redis_servers=servers, machine=machine, probes=probes)
-        self._lasting: list[Lasting] = [*probes] if machine is None else [machine, *probes]
+        self.sources = HealthSources(redis_servers=servers, databases=databases, machine=machine, probes=probes)
+        self._lasting: list[Lasting] = [*databases, *probes] if machine is None else [machine, *databases, *probes]
         self.closable: list[Closable] = [*servers, *self._lasting]
         """What has to be closed, side by side with what else there is."""
 
@@ -76,3 +80,17 @@ class Health:
         """Begin what goes on between readings."""
         for each in self._lasting:
             each.start()
+
+
+def _databases(
+    settings: ExporterSettings, clock: Callable[[], datetime], monotonic: Callable[[], float]
+) -> "list[PostgresSource]":
+    if not settings.databases:
+        return []
+    from exporter.sources.postgres import PostgresSource  # noqa: PLC0415  an exporter without databases needs no driver
+
+    timeout = source_timeout(settings.interval)
+    return [
+        PostgresSource(each, clock=clock, timeout=timeout, interval=settings.interval, monotonic=monotonic)
+        for each in settings.databases
+    ]

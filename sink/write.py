@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import psycopg
 
+from depthgauge.lifeline import Lifeline
 from depthgauge.secrets import Secret
 from sink import arrays, queries, schema, tables
-from sink.connect import Lifeline, connect, is_pooled, transaction
+from sink.connect import connect, is_pooled, transaction
 from sink.retention import Horizon
 from sink.rows import LedgerRow, Rows
 from sink.schema import Connection, Installation, Layout, check_schema

@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.plugins.logs",
     "tests.plugins.timescale_server",
     "tests.plugins.postgres",
+    "tests.plugins.watched",
     "tests.plugins.standby",
     "tests.plugins.pgbouncer",
     "tests.plugins.community",

@@ -7,9 +7,10 @@ import psycopg
 
 from cli.aspects.finding import Finding, Subject
 from depthgauge.errors import DepthgaugeError, SchemaError
+from depthgauge.lifeline import Lifeline
 from depthgauge.secrets import Secret, masked
 from sink import queries, tables
-from sink.connect import Lifeline, connect
+from sink.connect import connect
 from sink.schema import Connection, check_schema, server
 
 DEADLINE: Final = 15.0
