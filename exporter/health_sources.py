@@ -11,6 +11,7 @@ from exporter.settings import ExporterSettings
 from exporter.sources.machine import MachineSource
 from exporter.sources.probe import ProbeSource
 from exporter.sources.redis_server import RedisServerSource
+from exporter.sources.trust import Trust
 
 
 class Closable(Protocol):
@@ -47,13 +48,16 @@ class Health:
     ) -> None:
         timeout = source_timeout(settings.interval)
         on = settings.collectors
+        trust = Trust()
         servers = [
             RedisServerSource(each, clock=clock, timeout=timeout, monotonic=monotonic)
             for each in settings.redis
             if on.redis
         ]
         probes = [
-            ProbeSource(each, clock=clock, timeout=timeout, monotonic=monotonic) for each in settings.probes if on.probe
+            ProbeSource(each, clock=clock, timeout=timeout, trust=trust, monotonic=monotonic)
+            for each in settings.probes
+            if on.probe
         ]
         machine = (
             MachineSource(

@@ -15,6 +15,7 @@ from depthgauge.errors import ErrorKind, SourceError
 from depthgauge.secrets import Secret
 from exporter.sources.http_get import MAX_BODY, HttpGet
 from exporter.sources.resolver import Resolver
+from exporter.sources.trust import Trust
 from tests.plugins.ports import free_port
 from tests.plugins.site import Authority, MakeSite
 
@@ -62,6 +63,15 @@ def test_a_ca_file_that_comes_later(authority: Authority, make_site: MakeSite, t
     assert failure(get).kind is ErrorKind.TLS
     authority.ca.cert_pem.write_to_path(file)
     assert get.ask(5).status == 200
+    other.cert_pem.write_to_path(file)
+    assert failure(get).kind is ErrorKind.TLS, "trusted no more"
+
+
+def test_certificates_are_loaded_once(authority: Authority) -> None:
+    trust = Trust()
+    assert trust.context(None) is trust.context(None)
+    assert trust.context(authority.file) is trust.context(authority.file)
+    assert trust.context(authority.file) is not trust.context(None)
 
 
 # What goes wrong
