@@ -24,4 +24,6 @@ pytest_plugins = [
     "tests.plugins.reliability",
     "tests.plugins.stage",
     "tests.plugins.hour",
+    "tests.plugins.browser",
+    "tests.plugins.fleet",
 ]
