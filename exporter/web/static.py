@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from depthgauge import __version__
-from depthgauge.httpd import Request, Response, text
+from depthgauge.httpd import Request, Response, accepts_gzip, text
 
 PREFIX: Final = "/static/"
 INDEX: Final = "index.html"
@@ -45,18 +45,23 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 _PLAIN: Final = "text/plain; charset=utf-8"
 
 _VERSION_LENGTH: Final = 16
+_DIGEST_LENGTH: Final = 32
 _GZIP_LEVEL: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """One file as it is sent; ``etag`` is strong: of the bytes before compression."""
+    """One file as it is sent. A strong tag stands for bytes, so the compressed ones have a tag of their own."""
 
     body: bytes
     gzipped: bytes
     content_type: str
-    etag: str
+    digest: str
     cache_control: str
+
+    def etag(self, *, compressed: bool) -> str:
+        """Return the entity tag of the bytes that are sent."""
+        return f'"{self.digest}-gzip"' if compressed else f'"{self.digest}"'
 
 
 def read_files() -> dict[str, bytes]:
@@ -110,14 +115,16 @@ class StatusPage:
         return self.asset if request.path.startswith(PREFIX) else None
 
 
-def etag_matches(header: str, etag: str) -> bool:
-    """Judge an If-None-Match header by weak comparison, as RFC 9110 has it."""
-    return any(each.strip().removeprefix("W/") in (etag, "*") for each in header.split(","))
+def _known(header: str, file: StaticFile) -> bool:
+    """Judge an If-None-Match header by weak comparison; either form of a file is the same file."""
+    tags = {each.strip().removeprefix("W/") for each in header.split(",")}
+    return not tags.isdisjoint({"*", file.etag(compressed=True), file.etag(compressed=False)})
 
 
 def _answer(file: StaticFile, request: Request) -> Response:
-    headers = {**_HEADERS, "ETag": file.etag, "Cache-Control": file.cache_control}
-    if etag_matches(request.headers.get("if-none-match", ""), file.etag):
+    compressed = accepts_gzip(request.headers.get("accept-encoding", ""))
+    headers = {**_HEADERS, "ETag": file.etag(compressed=compressed), "Cache-Control": file.cache_control}
+    if _known(request.headers.get("if-none-match", ""), file):
         return Response(304, b"", content_type=file.content_type, headers={**headers, "Vary": "Accept-Encoding"})
     return Response(200, file.body, content_type=file.content_type, headers=headers, gzipped=file.gzipped)
 
@@ -127,7 +134,7 @@ def _made(name: str, body: bytes, cache_control: str) -> StaticFile:
         body=body,
         gzipped=gzip.compress(body, _GZIP_LEVEL, mtime=0),
         content_type=_TYPES.get(name.rpartition(".")[2], _PLAIN),
-        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        digest=hashlib.sha256(body).hexdigest()[:_DIGEST_LENGTH],
         cache_control=cache_control,
     )
 

@@ -76,13 +76,13 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       scales: {
         x: { time: true, range: () => this.range },
         y: { range: (_, low, high) => [0, Math.max(4, (high ?? 0) * 1.08)] },
       },
       axes: [
-        { ...axis, space: 70, values: (_, splits, __, ___, step) => splits.map((at) => uPlot.fmtDate(hours24(step))(new Date(at * 1000))) },
+        { ...axis, space: 70, size: 30, values: (_, splits, __, ___, step) => splits.map((at) => uPlot.fmtDate(hours24(step))(new Date(at * 1000))) },
         { ...axis, size: 52, values: (_, splits) => splits.map((value) => (Number.isInteger(value) ? count(value) : "")) },
       ],
       series: [

@@ -74,7 +74,7 @@ export function moment(at, now = new Date()) {
 
 // "since 14:02 (12 min)", or nothing where the moment is not known.
 export function since(at, now = new Date()) {
-  const then = new Date(at ?? NaN).getTime();
+  const then = new Date(at ?? NaN).getTime(); // null alone would be the year 1970
   if (Number.isNaN(then)) return "";
   return `since ${moment(at, now)} (${duration((now.getTime() - then) / 1000)})`;
 }

@@ -2,12 +2,12 @@
 
 import { Chart } from "./charts.js";
 import { byId, el, setText, show } from "./dom.js";
-import { plural } from "./format.js";
+import { duration, plural } from "./format.js";
 import { columns, historyPath, RANGES, stepFor } from "./series.js";
 
 const PAGES = 8; // of an answer in parts; a range never needs more
 const REFRESH = 60; // seconds at least between two readings of a range that moves
-const RESOLUTIONS = { raw: "every reading", "5m": "means of 5 minutes", "1h": "means of an hour" };
+const RESOLUTIONS = { raw: "", "5m": ", from rollups of 5 minutes", "1h": ", from rollups of an hour" };
 
 const CHARTS = [
   {
@@ -135,8 +135,9 @@ export class History {
     show(byId("charts"), true);
     const range = [start.getTime() / 1000, end.getTime() / 1000];
     this.charts.forEach((chart) => chart.show(columns(data, chart.lines.map((each) => each.field), step), range));
-    const words = [plural(data.length, "record"), `one every ${plural(step / 60, "minute")}`, `from ${RESOLUTIONS[resolution] ?? resolution}`];
-    this.#say(`${words.join(", ")}${truncated ? "; there are more, choose a shorter range" : ""}.`, false);
+    const every = step === 60 ? "one a minute" : `one every ${duration(step)}`;
+    const more = truncated ? "; there are more, choose a shorter range" : "";
+    this.#say(`${plural(data.length, "record")}, ${every}${RESOLUTIONS[resolution] ?? ""}${more}`, false);
   }
 
   #say(text, empty) {

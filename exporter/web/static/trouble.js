@@ -82,7 +82,7 @@ function queueTrouble(queue, about, rise, limits) {
 
 const PROCESS_WORDS = {
   FATAL: [critical, "FATAL: supervisord has given up starting"],
-  BACKOFF: [critical, "BACKOFF: ended too early, supervisord tries again"],
+  BACKOFF: [critical, "BACKOFF: ended too early, supervisord tries again with"],
   UNKNOWN: [warning, "UNKNOWN: supervisord lost track of"],
   EXITED: [warning, "EXITED with an error and not started again:"],
 };
