@@ -111,8 +111,11 @@ class Fleet:
             self.unchanged += 1
             return Response(304, b"", headers={"ETag": etag})
         envelope: Json = {
-            **{"recordedAt": iso(self.now - timedelta(seconds=self.age)), "ageSeconds": self.age},
-            **{"hosts": self.hosts, "missingHosts": self.missing, "source": self.source},
+            "recordedAt": iso(self.now - timedelta(seconds=self.age)),
+            "ageSeconds": self.age,
+            "hosts": self.hosts,
+            "missingHosts": self.missing,
+            "source": self.source,
         }
         return _json(200, {**envelope, **bodies[request.path]}, ETag=etag)
 
@@ -121,8 +124,12 @@ class Fleet:
             return sum(each[field] or 0 for each in self.queues)
 
         return {
-            **{"pending": total("waiting"), "processing": total("active"), "delayed": total("delayed")},
-            **{"failed": total("failed"), "completed": None, "workers": total("workers")},
+            "pending": total("waiting"),
+            "processing": total("active"),
+            "delayed": total("delayed"),
+            "failed": total("failed"),
+            "completed": None,
+            "workers": total("workers"),
             "workersByQueue": {each["queue"]: each["workers"] for each in self.queues},
             "pendingByQueue": {each["queue"]: each["waiting"] for each in self.queues},
             "failedByQueue": {each["queue"]: each["failed"] for each in self.queues},

@@ -122,7 +122,7 @@ class Page {
 
   togglePause() {
     this.paused = !this.paused;
-    setAttribute(byId("pause"), "aria-pressed", this.paused);
+    setAttribute(byId("pause"), "aria-pressed", String(this.paused));
     setText(byId("pause"), this.paused ? "Go on" : "Pause");
     this.schedule(0);
     this.render();

@@ -2,11 +2,16 @@
 
 export const UNKNOWN = "–";
 
+// Compares names, numbers in them by value; one collator for all, as making one costs more than a thousand comparisons.
+export const byName = new Intl.Collator("en", { numeric: true }).compare;
+
+const whole = new Intl.NumberFormat("en-US");
+
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
 // A whole number with separators of thousands.
 export function count(value) {
-  return known(value) ? Math.round(value).toLocaleString("en-US") : UNKNOWN;
+  return known(value) ? whole.format(Math.round(value)) : UNKNOWN;
 }
 
 // A number with its noun: "1 job", "1,200 jobs".
@@ -17,9 +22,9 @@ export function plural(value, one, many = `${one}s`) {
 // Seconds as one or two units, cut down, never rounded up: "42 s", "14 min", "3 h 12 min", "2 d 4 h".
 export function duration(seconds) {
   if (!known(seconds)) return UNKNOWN;
-  const whole = Math.max(0, Math.floor(seconds));
-  if (whole < 60) return `${whole} s`;
-  const minutes = Math.floor(whole / 60);
+  const full = Math.max(0, Math.floor(seconds));
+  if (full < 60) return `${full} s`;
+  const minutes = Math.floor(full / 60);
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   if (hours < 24) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;

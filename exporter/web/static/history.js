@@ -2,7 +2,7 @@
 
 import { Chart } from "./charts.js";
 import { byId, el, setText, show } from "./dom.js";
-import { duration, plural } from "./format.js";
+import { byName, duration, plural } from "./format.js";
 import { columns, historyPath, RANGES, stepFor } from "./series.js";
 
 const PAGES = 8; // of an answer in parts; a range never needs more
@@ -78,7 +78,7 @@ export class History {
 
   // Offer these queues for choice; the present choice stays.
   offer(names) {
-    const wanted = ["", ...new Set(names.filter(Boolean))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    const wanted = ["", ...new Set(names.filter(Boolean))].sort(byName);
     const have = [...this.queue.options].map((option) => option.value);
     if (wanted.length === have.length && wanted.every((name, index) => name === have[index])) return;
     const { value } = this.queue;

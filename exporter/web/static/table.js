@@ -2,6 +2,7 @@
 //
 // Roles are written out because the narrow layout (style.css) shows rows as cards, which takes a table's own roles away.
 
+import { byName } from "./format.js";
 import { el, reconcile, setAttribute, setText, show } from "./dom.js";
 
 export const PAGE = 200; // rows that are shown at once; more on request
@@ -9,7 +10,7 @@ export const PAGE = 200; // rows that are shown at once; more on request
 // Compare two values of one column; unknown ones stand last whatever the direction.
 export function compare(a, b, descending) {
   if (a == null || b == null) return a == null && b == null ? 0 : a == null ? 1 : -1;
-  const order = typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
+  const order = typeof a === "string" ? byName(a, b) : a - b;
   return descending ? -order : order;
 }
 

@@ -3,7 +3,7 @@
 // An item is {severity: "critical"|"warning", about, text, weight}: `about` names the thing, `text` says why it is in
 // trouble; among items of one severity the heavier stands first.
 
-import { bytes, count, duration, percent, plural, since } from "./format.js";
+import { byName, bytes, count, duration, percent, plural, since } from "./format.js";
 import { errorWords, queueKey, queueName, sourceName } from "./words.js";
 
 export const LIMITS = Object.freeze({
@@ -182,7 +182,7 @@ export function findTrouble({ queues = [], processes = [], health = [], rises = 
     ...of("disk").flatMap((each) => diskTrouble(each, limits)),
   ];
   const rank = (item) => (item.severity === "critical" ? 0 : 1);
-  return found.sort((a, b) => rank(a) - rank(b) || b.weight - a.weight || a.about.localeCompare(b.about));
+  return found.sort((a, b) => rank(a) - rank(b) || b.weight - a.weight || byName(a.about, b.about));
 }
 
 // Return the sentences that say which numbers are missing or old. `age` is that of the newest snapshot, in seconds.
