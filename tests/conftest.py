@@ -26,4 +26,5 @@ pytest_plugins = [
     "tests.plugins.hour",
     "tests.plugins.browser",
     "tests.plugins.fleet",
+    "tests.plugins.screenshots",
 ]

@@ -12,6 +12,7 @@ from tests.plugins.browser import WIDE, Browser
 from tests.plugins.fleet import Fleet
 from tests.plugins.fleet_numbers import process, queue
 from tests.plugins.parts import NPM
+from tests.plugins.screenshots import Screenshot, in_trouble
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -41,7 +42,7 @@ def complaints(browser: Browser) -> list[dict[str, Any]]:
     source = (NPM / "node_modules" / "axe-core" / "axe.min.js").read_text()
     browser.command("Runtime.evaluate", expression=source)
     script = f"axe.run(document, {{runOnly: {json.dumps(RULES)}}}).then((found) => arguments[0](found.violations))"
-    found: list[dict[str, Any]] = browser.driver.execute_async_script(script)  # type: ignore[no-untyped-call]
+    found: list[dict[str, Any]] = browser.driver.execute_async_script(script)
     return [
         {"id": each["id"], "help": each["help"], "nodes": [node["html"][:200] for node in each["nodes"][:4]]}
         for each in found
@@ -182,3 +183,16 @@ def test_landmarks_captions_and_live_parts(browser: Browser, fleet: Fleet) -> No
     levels = browser.run("return [...document.querySelectorAll('h1,h2,h3')].map((h) => Number(h.tagName[1]))")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_pictures_for_the_readme(browser: Browser, fleet: Fleet, screenshot: Screenshot) -> None:
+    in_trouble(fleet)
+    browser.resize(1280, 1000)
+    loaded(browser, fleet)
+    browser.run("document.documentElement.style.scrollbarWidth = 'none'")
+    screenshot("status-page.png", browser.driver.get_screenshot_as_png())
+    browser.media(prefers_color_scheme="dark")
+    browser.resize(390, 844, mobile=True, scale=2)
+    screenshot("status-page-dark-phone.png", browser.driver.get_screenshot_as_png())
+    assert browser.text("#verdict") == "3 things are in trouble"
+    assert browser.console() == []

@@ -55,10 +55,10 @@ class Browser:
         self.requests()
         self.console()
 
-    def resize(self, width: int, height: int, *, mobile: bool = False) -> None:
+    def resize(self, width: int, height: int, *, mobile: bool = False, scale: int = 1) -> None:
         """Give the window another size, in CSS pixels."""
         self.command(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=0, mobile=mobile
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
         )
 
     def media(self, **features: str) -> None:

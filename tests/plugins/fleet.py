@@ -28,6 +28,7 @@ class Fleet:
         self.age = 1.5
         self.token: str | None = None
         self.history = True
+        self.gap = timedelta(minutes=10)
         self.hosts = ["web-1", "web-2"]
         self.missing: list[str] = []
         self.source = "cache"
@@ -142,7 +143,7 @@ class Fleet:
         query = {name: values[0] for name, values in parse_qs(request.query, strict_parsing=True).items()}
         start, end = (datetime.fromisoformat(query[name]) for name in ("start_date", "end_date"))
         step = int(query["step"])
-        data = fleet_numbers.history(start, end, step)
+        data = fleet_numbers.history(start, end, step, gap=self.gap)
         reply: Json = {"data": data, "count": len(data), "step": step, "resolution": "raw", "truncated": False}
         return _json(200, {**reply, "next_cursor": None})
 

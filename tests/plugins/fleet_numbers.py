@@ -9,7 +9,6 @@ Json: TypeAlias = dict[str, Any]
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
 RECENT: Final = 60
-MANY_DAYS: Final = 30 * 86400
 
 
 def iso(at: datetime) -> str:
@@ -196,13 +195,13 @@ def sources(now: datetime) -> list[Json]:
     ]
 
 
-def history(start: datetime, end: datetime, step: int) -> list[Json]:
-    """Return the records of a range: a daily wave, with ten minutes left out in its middle."""
+def history(start: datetime, end: datetime, step: int, *, gap: timedelta) -> list[Json]:
+    """Return the records of a range: a wave of about six hours, with ``gap`` left out in its middle."""
     records: list[Json] = []
     middle = start + (end - start) / 2
     at = datetime.fromtimestamp(math.ceil(start.timestamp() / step) * step, UTC)
     while at < end:
-        if not middle <= at < middle + timedelta(minutes=10):
+        if not middle <= at < middle + gap:
             wave = 1 + math.sin(at.timestamp() / 3600) + 0.4 * math.sin(at.timestamp() / 431)
             records.append(
                 {
