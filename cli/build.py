@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any, Final
 
+from cli import build_web
 from cli.inputs import Inputs, LogSettings
 from cli.kinds import Wrong, check_dsn, has_login, with_login
+from cli.kinds_web import tokens_of
 from cli.reading import Layer, Node, Origin, Problems, SecretFile, read_text
 from cli.schema import Key, Role
 from cli.table import section_of
 from depthgauge.secrets import Secret
-from depthgauge.settings import BusSettings, WebSettings
+from depthgauge.settings import BusSettings, WebConfig, WebSettings
 from sink.settings import Retention, SinkSettings
 
 LISTEN: Final = {Role.EXPORTER: (":10139",), Role.SINK: (":10140",)}
@@ -35,6 +37,8 @@ class Builder:
         self.problems = problems
         self.roles = roles
         self._nowhere = Origin(Layer.DEFAULT, str(file) if file else "configuration")
+        self._file = file
+        self._read_web: WebConfig | None = None
         self._secrets: dict[tuple[int, str], Secret | None] = {}
 
     def check_required(self) -> None:
@@ -106,16 +110,31 @@ class Builder:
         return LogSettings(level=self.get(node, "level"), format=self.get(node, "format"))
 
     def web(self, role: Role) -> WebSettings:
-        """Return where a daemon listens."""
+        """Return where a daemon listens and whom it answers; files with secrets are read for daemons only."""
         node = self.one("web")
         listen: tuple[str, ...] | None = self.get(node, "listen")
         if listen == ():
             self.complain(node, "listen", "is empty; leave it out or name an address")
+        serves = bool(self.roles & LISTEN.keys())
         return WebSettings(
             listen=listen or LISTEN[role],
             telemetry_path=self.get(node, "telemetry_path"),
             max_connections=self.get(node, "max_connections"),
+            max_connections_per_client=self.get(node, "max_connections_per_client"),
+            rate_limit=self.get(node, "rate_limit"),
+            rate_burst=self.get(node, "rate_burst"),
+            cors_origins=self.get(node, "cors_origins"),
+            tokens=tokens_of(self.get(node, "token")) if serves else (),
+            config=self._web_config(node) if serves else WebConfig(),
         )
+
+    def _web_config(self, node: Node) -> WebConfig:
+        path = build_web.path_of(node, self._file)
+        if path is None:
+            return WebConfig()
+        if self._read_web is None:
+            self._read_web = build_web.read(path, node.where("config_file"), self.problems, keys=True)
+        return self._read_web
 
     def bus(self) -> BusSettings | None:
         """Return the bus, None where there is none."""

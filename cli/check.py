@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.aspects import bus, database, host, listeners, redis_servers, spool, supervisors
+from cli.aspects import bus, database, health, host, listeners, postgres, redis_servers, spool, supervisors, web
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
 from cli.config import load, mentions
 from cli.effective import show
@@ -50,6 +50,8 @@ def look(
     if sink is not None:
         looks.append((Subject(aspect="database", target="sink"), partial(database.look, sink.dsn)))
         looks.append((Subject(aspect="web", target="sink"), partial(host.look_at_ports, "sink", sink.web)))
+    for configuration in list(configurations.values())[:1]:
+        looks.append((Subject(aspect="web", target="config"), partial(web.look, configuration)))
     findings += run_all(looks)
     # The bus knows what other hosts call the servers that were met above.
     carrier = (exporter and exporter.bus) or (sink and sink.bus)
@@ -65,7 +67,14 @@ def _exporter_looks(settings: ExporterSettings, run_ids: dict[str, str], proc: P
         look_at_listener = partial(listeners.look, each.name, settings.state_dir, has_bus=settings.bus is not None)
         yield Subject(aspect="listener", target=each.name), look_at_listener
     for server in settings.redis:
-        yield Subject(aspect="redis", target=server.name), partial(_redis, server, run_ids)
+        look_at_redis = partial(_redis, server, run_ids, with_health=settings.collectors.redis)
+        yield Subject(aspect="redis", target=server.name), look_at_redis
+    for watched in settings.databases if settings.collectors.postgres else ():
+        yield Subject(aspect="postgres", target=watched.name), partial(postgres.look, watched)
+    if settings.collectors.host:
+        yield Subject(aspect="host", target=settings.host), partial(health.look_at_host, settings, proc)
+    for probe in settings.probes if settings.collectors.probe else ():
+        yield Subject(aspect="probe", target=probe.name), partial(health.look_at_probe, probe)
     if settings.state_dir is not None:
         subject = Subject(aspect="state_dir", target=str(settings.state_dir))
         yield subject, partial(host.look_at_state_dir, settings.state_dir)
@@ -74,11 +83,14 @@ def _exporter_looks(settings: ExporterSettings, run_ids: dict[str, str], proc: P
     yield Subject(aspect="web", target="exporter"), partial(host.look_at_ports, "exporter", settings.web)
 
 
-def _redis(settings: RedisSettings, run_ids: dict[str, str]) -> Sequence[Finding]:
+def _redis(settings: RedisSettings, run_ids: dict[str, str], *, with_health: bool) -> Sequence[Finding]:
     looked = redis_servers.look(settings)
     if looked.run_id is not None:
         run_ids[settings.name] = looked.run_id
-    return looked.findings
+    # Of a server that cannot be read at all one finding is enough.
+    if not with_health or any(finding.status is Status.ERROR for finding in looked.findings):
+        return looked.findings
+    return [*looked.findings, *health.look_at_redis(settings)]
 
 
 def _configurations(

@@ -1,16 +1,18 @@
 """``depthgauge exporter``."""
 
 import sys
+from collections.abc import Callable
 
 from cli.signals import stop_on_signals
+from depthgauge.reload import Reloaded
 from exporter.daemon import Daemon
 from exporter.settings import ExporterSettings
 
 
-def run(settings: ExporterSettings) -> int:
-    """Run the exporter until it is told to stop; return the exit status."""
-    daemon = Daemon(settings)
-    with stop_on_signals() as stop:
+def run(settings: ExporterSettings, load: Callable[[], Reloaded] | None = None) -> int:
+    """Run the exporter until it is told to stop; return the exit status. ``load`` reads the configuration again."""
+    daemon = Daemon(settings, load=load)
+    with stop_on_signals(daemon.reloader.hang_up) as stop:
         try:
             daemon.run(stop)
         except OSError as exc:

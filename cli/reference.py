@@ -13,6 +13,7 @@ import click
 from cli.main import main as depthgauge
 from cli.schema import DEFAULT_FILE, PREFIX, Key, Section
 from cli.table import all_sections
+from depthgauge.web_metrics import FAMILIES
 from exporter.metrics import OWN, TABLE
 from sink.telemetry import METRICS as SINK_METRICS
 from sink.upkeep_telemetry import METRICS as UPKEEP_METRICS
@@ -130,6 +131,8 @@ def metrics() -> str:
         (each.name, each.kind, _SINK_LABELS.get(each.name, (each.label,) if each.label else ()), each.help)
         for each in (*SINK_METRICS, *UPKEEP_METRICS)
     )
+    lines += ["", "## Of both, about what they serve", ""]
+    lines += _metric_rows((each.name, each.kind, (each.label,) if each.label else (), each.help) for each in FAMILIES)
     return "\n".join(lines) + "\n"
 
 

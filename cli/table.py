@@ -8,6 +8,7 @@ from cli import kinds
 from cli.schema import SYSTEMS, Key, Role, Section
 from cli.table_health import COLLECTORS, DATABASE, HISTORY, PROBE
 from cli.table_redis import REDIS, redis_login
+from cli.table_web import WEB
 
 
 def _age(name: str, days: int, text: str) -> Key:
@@ -208,35 +209,6 @@ SINK: Final = Section(
                 _age("5m", 180, "Rollups by five minutes; at least as long as `raw`."),
                 _age("1h", 730, "Rollups by hour; at least as long as `5m`."),
             ),
-        ),
-    ),
-)
-
-WEB: Final = Section(
-    name="web",
-    help="Where a daemon listens.",
-    keys=(
-        Key(
-            name="listen",
-            kind=kinds.several(kinds.ADDRESS),
-            help="Addresses: `:port`, `host:port` or `[v6]:port`. Exporter and sink may share a file; then give one of them the flag.",
-            default_text='[":10139"]; the sink: [":10140"]',
-            env="WEB_LISTEN_ADDRESS",
-            flag="web.listen-address",
-        ),
-        Key(
-            name="telemetry_path",
-            kind=kinds.WEB_PATH,
-            help="Path of the metrics.",
-            default="/metrics",
-            env="WEB_TELEMETRY_PATH",
-            flag="web.telemetry-path",
-        ),
-        Key(
-            name="max_connections",
-            kind=kinds.integer(1, 10_000),
-            help="Connections that are served at a time.",
-            default=64,
         ),
     ),
 )

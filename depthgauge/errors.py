@@ -37,6 +37,8 @@ class ErrorKind(StrEnum):
     READ_ONLY = "read_only"
     OUT_OF_MEMORY = "out_of_memory"
     BUSY = "busy"
+    NOT_FOUND = "not_found"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
     INTERNAL = "internal"
 
 

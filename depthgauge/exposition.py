@@ -24,7 +24,7 @@ class Metric:
 
     name: str
     """As scraped, so a counter's ends in ``_total``."""
-    type: Literal["gauge", "counter"]
+    type: Literal["gauge", "counter", "histogram"]
     help: str
     """A full sentence."""
     labels: tuple[str, ...] = ()

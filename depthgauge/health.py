@@ -111,6 +111,8 @@ class Database(Part, frozen=True, kw_only=True):
     """None where the extension is not there or not readable."""
     failed_jobs: tuple[FailedJobs, ...] | None = None
     """None where they are not configured or could not be read."""
+    failed_jobs_error: str | None = None
+    """Why they could not: an error kind."""
 
 
 class Disk(Struct, frozen=True, kw_only=True):

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from depthgauge.snapshot import Supervisor
 from exporter.collect import Collector, Identity, Leases, source_timeout
 from exporter.event_source import EventSource
+from exporter.health_sources import Closable, Health
 from exporter.queues import COMMAND_LINES, SYSTEMS
 from exporter.settings import ExporterSettings
 from exporter.sources.processes import ResourceReader
@@ -20,6 +21,7 @@ from exporter.sources.supervisor_rpc import Timeouts
 from exporter.workers import WorkerMap
 
 PROC: Final = Path("/proc")
+S = TypeVar("S", bound=Closable)
 
 
 def utc_now() -> datetime:
@@ -43,6 +45,7 @@ class Assembly:
     ) -> None:
         timeout = source_timeout(settings.interval)
         self.redis = [RedisQueuesSource(each, clock=clock, timeout=timeout) for each in settings.redis]
+        self._health = Health(settings, clock=clock, proc=proc)
         self.events = EventSource(
             [each.name for each in settings.supervisors],
             # Without a bus nothing would carry them on.
@@ -70,31 +73,35 @@ class Assembly:
             drops=drops,
             earlier_drops=earlier_drops,
             events=self.events,
+            health=self._health.sources,
         )
+
+    def start(self) -> None:
+        """Begin what goes on between two collections: samples, and what is remembered of the host."""
+        self._health.start()
 
     def discover(self, seconds: float) -> None:
         """Let every Redis be searched for queues once; wait at most so many seconds in all."""
         deadline = time.monotonic() + seconds
-        self._each_redis(lambda each: each.discover_now(deadline), seconds)
+        _side_by_side(self.redis, lambda each: each.discover_now(deadline), seconds)
 
     def close(self, timeout: float = 0.3) -> None:
         """End all threads and connections; wait no longer than ``timeout`` seconds for those that hang."""
         self.collector.close()
-        self._each_redis(lambda each: each.close(), timeout)
-
-    def _each_redis(self, do: Callable[[RedisQueuesSource], object], seconds: float) -> None:
-        """Do something with every Redis side by side, waiting so many seconds in all."""
-        deadline = time.monotonic() + seconds
-        threads = [
-            threading.Thread(target=do, args=(each,), name=f"redis:{each.target}", daemon=True) for each in self.redis
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        _side_by_side([*self.redis, *self._health.closable], lambda each: each.close(), timeout)
 
     def _enrich(self, supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
         return self._workers.fill(self._resources.read(supervisors, peers), self._resources)
 
     def _known(self, system: str, queue: str) -> Sequence[str]:
         return [each.target for each in self.redis if (system, queue) in each.known()]
+
+
+def _side_by_side(sources: Sequence[S], do: Callable[[S], object], seconds: float) -> None:
+    """Do something with every source at once, waiting so many seconds in all."""
+    deadline = time.monotonic() + seconds
+    threads = [threading.Thread(target=do, args=(each,), name=f"each:{each.target}", daemon=True) for each in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from msgspec import structs
-
 from depthgauge.errors import ErrorKind
 from depthgauge.health import Database, Machine, Probe, RedisServer
-from depthgauge.parts import Part
 from depthgauge.snapshot import Cycle, ProcessEvent, RedisQueues, Snapshot, SourceStatus, Supervisor
+from exporter.demand import Demand
+from exporter.expiry import without_expired
 from exporter.group import Group
 from exporter.runner import Runner, Source
 from exporter.slots import next_step, slot_of
@@ -27,6 +26,8 @@ GENTLE: Final = 0.2
 """A supervisord whose answer takes a larger share of the interval than this is asked every second slot only."""
 GRACE: Final = 0.2
 """Seconds that the loop waits beyond a source's own deadline, so that the source can say itself what was wrong."""
+SHORTEST: Final = 0.1
+"""Seconds before a slot in which no collection is brought forward."""
 
 
 def source_timeout(interval: float) -> float:
@@ -144,44 +145,66 @@ class Collector:
         self._rests: set[str] = set()
         self._seq = 0
         self._skipped = 0
+        self.demand = Demand(monotonic=monotonic)
+        """Ask it for a collection before its time."""
 
     def run(self, emit: Callable[[Snapshot], None], stop: threading.Event) -> None:
         """Collect until ``stop`` is set; give each snapshot to ``emit``.
 
         The first snapshot comes at once and has ``seq`` 0: it is for show and must not be published, because a run of
-        this exporter that ended a moment ago may have published the same slot.
+        this exporter that ended a moment ago may have published the same slot. One that was brought forward by a demand
+        has ``seq`` 0 too: slots and numbers go on as if it had not been.
         """
         last = slot_of(self._clock(), self.identity.interval)
         emit(self.take(last, seq=0))
         while not stop.is_set():
             step = next_step(self._clock(), last, self.identity.interval)
             if step.slot is None:
-                stop.wait(step.wait)
+                if self.demand.wait(step.wait, stop):
+                    self._bring_forward(last, emit)
                 continue
             if step.skipped:
                 self._skipped += step.skipped
                 log.warning("skipped %d slots: collecting takes longer than the interval", step.skipped)
             last = step.slot
             self._seq += 1
-            emit(self.take(step.slot, seq=self._seq))
+            snapshot = self.take(step.slot, seq=self._seq)
+            self.demand.meet()
+            emit(snapshot)
 
-    def take(self, slot: datetime, *, seq: int) -> Snapshot:
-        """Run one cycle."""
+    def _bring_forward(self, last: datetime, emit: Callable[[Snapshot], None]) -> None:
+        """Collect before the time, unless the next slot is so near that it does as well."""
+        left = next_step(self._clock(), last, self.identity.interval).wait
+        if left > SHORTEST:
+            snapshot = self.take(last, seq=0, within=left)
+            self.demand.meet()
+            emit(snapshot)
+
+    def take(self, slot: datetime, *, seq: int, within: float | None = None) -> Snapshot:
+        """Run one cycle.
+
+        One that was brought forward has to end ``within`` so many seconds, before the next slot begins. It reads
+        supervisors that are quick, and queues. It tells no events and reads nothing else, because events and samples are
+        told once: they belong into a snapshot that is published.
+        """
         started = self._monotonic()
-        deadline = started + source_timeout(self.identity.interval) + GRACE
-        resting, self._rests = self._rests, set()
-        asked = [runner for runner in self._supervisors if runner.source.target not in resting]
+        early = within is not None
+        patience = source_timeout(self.identity.interval) + GRACE
+        deadline = started + (patience if within is None else min(patience, within))
+        asked = self._quick() if early else self._due()
+        groups = (self._redis,) if early else self._groups
         for supervisor in asked:
             supervisor.begin()
-        for group in self._groups:
+        for group in groups:
             group.begin()
         for supervisor in asked:
-            supervisor.wait(deadline - self._monotonic())
-            self._judge_pace(supervisor)
+            supervisor.wait(deadline - self._monotonic(), judge=not early)
+            if not early and self._is_slow(supervisor):
+                self._rests.add(supervisor.source.target)
         supervisors, news = self._join()
-        events = self._events.gather(news, seq=seq)
-        for group in self._groups:
-            group.wait(deadline)
+        events = () if early else self._events.gather(news, seq=seq)
+        for group in groups:
+            group.wait(deadline, judge=not early)
         taken_at = self._clock()
         statuses = [
             *(runner.status for runner in self._supervisors),
@@ -206,7 +229,7 @@ class Collector:
             machine=next(iter(self._machine.parts), None),
             probes=self._probes.parts,
         )
-        return _without_expired(snapshot)
+        return without_expired(snapshot, taken_at)
 
     def close(self) -> None:
         """End the threads of all sources; calls in flight end by their own deadlines."""
@@ -215,10 +238,17 @@ class Collector:
         for group in self._groups:
             group.close()
 
-    def _judge_pace(self, runner: Runner[Supervisor]) -> None:
+    def _due(self) -> Sequence[Runner[Supervisor]]:
+        """Return the supervisors to be read in this slot; those that rest now are due in the next one."""
+        resting, self._rests = self._rests, set()
+        return [runner for runner in self._supervisors if runner.source.target not in resting]
+
+    def _quick(self) -> Sequence[Runner[Supervisor]]:
+        return [runner for runner in self._supervisors if not self._is_slow(runner)]
+
+    def _is_slow(self, runner: Runner[Supervisor]) -> bool:
         status = runner.status
-        if status is not None and status.seconds is not None and status.seconds > GENTLE * self.identity.interval:
-            self._rests.add(runner.source.target)
+        return status is not None and status.seconds is not None and status.seconds > GENTLE * self.identity.interval
 
     def _join(self) -> tuple[tuple[Supervisor, ...], Sequence[Supervisor]]:
         """Add resources and queues to the parts read in this slot; keep earlier ones as they were.
@@ -262,21 +292,3 @@ class Collector:
             last_success_at=now if error is None else (before.last_success_at if before else None),
             errors=errors,
         )
-
-
-def _without_expired(snapshot: Snapshot) -> Snapshot:
-    def shown(part: Part) -> bool:
-        return snapshot.is_shown(part, snapshot.taken_at)
-
-    if all(map(shown, snapshot.parts)):
-        return snapshot
-    machine = snapshot.machine
-    return structs.replace(
-        snapshot,
-        supervisors=tuple(filter(shown, snapshot.supervisors)),
-        queues=tuple(filter(shown, snapshot.queues)),
-        redis_servers=tuple(filter(shown, snapshot.redis_servers)),
-        databases=tuple(filter(shown, snapshot.databases)),
-        machine=machine if machine is not None and shown(machine) else None,
-        probes=tuple(filter(shown, snapshot.probes)),
-    )

@@ -2,32 +2,39 @@
 
 import logging
 import random
+import secrets
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
 
 from depthgauge.backoff import Backoff
 from depthgauge.httpd import Server
 from depthgauge.redis_link import client
+from depthgauge.reload import Reloaded, Reloader
 from depthgauge.settings import BusSettings
 from depthgauge.snapshot import Snapshot
+from depthgauge.web_metrics import WebMetrics
 from exporter import metrics
+from exporter.api_token import ApiTokens
 from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
 from exporter.depot import Depot
 from exporter.event_metrics import EventMetrics
+from exporter.fleet import FleetCache
 from exporter.lease import LeasedTargets, LeaseKeeper, Standing, database_lease, host_lease, redis_lease
+from exporter.live import Live
 from exporter.publish import Publisher
+from exporter.recent import Recent
 from exporter.settings import ExporterSettings
 from exporter.spool import SPOOL, Limits
 from exporter.store import SnapshotStore
+from exporter.web.api import LiveApi
 from exporter.web.app import make_app
 
 log = logging.getLogger(__name__)
@@ -75,6 +82,7 @@ class Bus:
             depot=_depot(settings, run_id, registry, clock),
             settled=settled,
         )
+        self.fleet = FleetCache(bus.url, clock=clock, registry=registry)
         held = Gauge(metrics.LEASE_HELD.name, metrics.LEASE_HELD.help, metrics.LEASE_HELD.labels, registry=registry)
         for name in names:
             held.labels(name).set_function(partial(self._holds, name))
@@ -94,6 +102,7 @@ class Bus:
             log.warning("%d snapshots reached neither the bus nor the spool and are lost", left)
         self.keeper.stop(STOP_LEASES)
         self._client.close()
+        self.fleet.close()
 
 
 def _depot(
@@ -105,9 +114,15 @@ def _depot(
 
 
 class Daemon:
-    """One exporter; ``run`` blocks until it is told to stop."""
+    """One exporter; ``run`` blocks until it is told to stop, ``load`` reads its configuration again."""
 
-    def __init__(self, settings: ExporterSettings, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        load: Callable[[], Reloaded] | None = None,
+    ) -> None:
         self._settings = settings
         run_id = uuid.uuid4().hex
         registry = CollectorRegistry()
@@ -131,23 +146,39 @@ class Daemon:
         self._ended = threading.Event()
         self._failure: BaseException | None = None
         self.store = SnapshotStore()
+        self._recent = Recent()
+        visible = leases.visible if leases is not None else _as_it_is
+        live = Live(
+            self.store,
+            visible=visible,
+            cache=self._bus.fleet if self._bus is not None else None,
+            ask=self._assembly.collector.demand.ask,
+            recent=self._recent,
+            clock=clock,
+        )
         app = make_app(
             settings,
             self.store,
             registry=registry,
             clock=clock,
-            visible=leases.visible if leases is not None else _as_it_is,
+            visible=visible,
+            api=LiveApi(live, self._recent).routes,
         )
         self.server = Server(settings.web, app)
-        registry.register(_ServerMetrics(self.server))
+        tokens = ApiTokens(settings.state_dir, random=partial(secrets.token_urlsafe, 32))
+        self.reloader = Reloader(self.server.gate, load, now=time.time, complete=tokens.complete)
+        self._complete = tokens.complete
+        registry.register(WebMetrics(self.server, self.reloader))
         registry.register(EventMetrics(self._assembly.events))
 
     def run(self, stop: threading.Event) -> None:
         """Serve and collect until ``stop`` is set; raise OSError if an address cannot be bound."""
+        self.server.gate.apply(self._complete(self._settings.web))
         self.server.start()
         log.info("listening on %s", ", ".join(self.server.urls))
         if self._bus is not None:
             self._bus.start()
+        self._assembly.start()
         # In a thread of its own: a collection that waits for a hung source must not hold up the stop.
         threading.Thread(target=self._collect, args=(stop,), name="collect", daemon=True).start()
         try:
@@ -172,26 +203,12 @@ class Daemon:
 
     def _emit(self, snapshot: Snapshot) -> None:
         self.store.put(snapshot)
+        self._recent.feed([snapshot])
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
 
     def _settled(self, seq: int) -> None:
         self._assembly.events.settled(seq)
-
-
-class _ServerMetrics(Collector):
-    """What the HTTP server counts itself."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        """Return the counters as they are now."""
-        for metric, value in (
-            (metrics.HTTP_EVICTED, self._server.evicted),
-            (metrics.HTTP_FAILURES, self._server.failures),
-        ):
-            yield CounterMetricFamily(metric.name, metric.help, value)
 
 
 def _as_it_is(snapshot: Snapshot) -> Snapshot:

@@ -37,10 +37,10 @@ class Group(Generic[P]):
             else:
                 runner.forget()
 
-    def wait(self, deadline: float) -> None:
-        """Wait for the calls until a monotonic time."""
+    def wait(self, deadline: float, *, judge: bool = True) -> None:
+        """Wait for the calls until a monotonic time; ``judge`` as :meth:`Runner.wait` has it."""
         for runner in self._allowed:
-            runner.wait(deadline - self._monotonic())
+            runner.wait(deadline - self._monotonic(), judge=judge)
 
     @property
     def parts(self) -> tuple[P, ...]:

@@ -6,7 +6,7 @@ Families are given out in this order. A family without samples is left out altog
 from typing import Final
 
 from depthgauge.exposition import Metric
-from exporter import spool_metrics
+from exporter import fleet_metrics, health_metrics, spool_metrics
 from exporter.event_families import EVENT_FAMILIES
 
 _PROCESS: Final = ("supervisor", "group", "process")
@@ -279,6 +279,7 @@ TABLE: Final[tuple[Metric, ...]] = (
     WORKERS,
     WORKER_PROCESSES,
     QUEUES_UNREADABLE,
+    *health_metrics.TABLE,
     SOURCE_UP,
     SOURCE_DURATION,
     SOURCE_LAST_SUCCESS,
@@ -310,16 +311,6 @@ BUS_CACHE_ERRORS: Final = Metric(
 LEASE_HELD: Final = Metric(
     name="depthgauge_lease_held", type="gauge", help="Whether this exporter holds the lease.", labels=("lease",)
 )
-HTTP_EVICTED: Final = Metric(
-    name="depthgauge_http_evicted_connections_total",
-    type="counter",
-    help="Connections that kept the server waiting and were closed to make room for others.",
-)
-HTTP_FAILURES: Final = Metric(
-    name="depthgauge_http_failed_requests_total",
-    type="counter",
-    help="Requests answered with 500 because of a defect; the log has it.",
-)
 OWN: Final[tuple[Metric, ...]] = (
     BUS_UP,
     BUS_PUBLISHED,
@@ -327,9 +318,8 @@ OWN: Final[tuple[Metric, ...]] = (
     BUS_CACHE_ERRORS,
     *spool_metrics.TABLE,
     LEASE_HELD,
+    *fleet_metrics.TABLE,
     *EVENT_FAMILIES,
-    HTTP_EVICTED,
-    HTTP_FAILURES,
 )
 """Counted as they happen, not taken from a snapshot; those of the bus only with a [bus] section, those of
 the spool only with a state_dir beside it."""

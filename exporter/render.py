@@ -3,14 +3,14 @@
 import logging
 import platform
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from depthgauge import __version__
 from depthgauge.backlogs import QueueKey
 from depthgauge.backlogs import backlogs as backlogs_of
-from depthgauge.exposition import Metric, line_end
+from depthgauge.parts import Part
 from depthgauge.snapshot import (
     EXPIRY_INTERVALS,
     Process,
@@ -20,21 +20,25 @@ from depthgauge.snapshot import (
     SourceStatus,
     Supervisor,
 )
-from exporter import metrics
-from exporter.budget import Budget, Needs
-from exporter.series import PROCESS_SERIES, QUEUE_SERIES, SERIES_PER_QUEUE, Prefixes, Series
-
-T = TypeVar("T")
-K = TypeVar("K")
+from exporter import health_metrics, metrics
+from exporter.budget import Budget
+from exporter.health_render import HealthRenderer
+from exporter.lines import Lines, add, add_entities, needs
+from exporter.series import PROCESS_SERIES, QUEUE_SERIES, SERIES_PER_QUEUE, Prefixes
 
 log = logging.getLogger(__name__)
 
 ProcessKey = tuple[str, str, str]
 """Supervisor, group, process."""
 
-Lines = dict[str, list[str]]
-"""Sample lines by metric name."""
-
+_UPS: Final = {
+    "supervisor": (metrics.SUPERVISOR_UP, "supervisor"),
+    "redis": (metrics.JOBQUEUE_UP, "redis"),
+    "redis_server": (health_metrics.REDIS_UP, "target"),
+    "database": (health_metrics.POSTGRES_UP, "target"),
+    "probe": (health_metrics.PROBE_UP, "target"),
+}
+"""By kind of source: the family, and the label that names the target."""
 _BUDGETED: Final = (*metrics.PROCESS_FAMILIES, *metrics.QUEUE_FAMILIES, metrics.WORKERS)
 
 
@@ -54,6 +58,7 @@ class Renderer:
         self._queues = Prefixes[QueueKey, Queue](
             QUEUE_SERIES, lambda key: dict(zip(("redis", "system", "queue"), key, strict=True))
         )
+        self._health = HealthRenderer(budget)
         self._doubles_told = False
 
     def render(self, snapshot: Snapshot | None, now: datetime) -> str:
@@ -64,21 +69,21 @@ class Renderer:
         """
         lines: Lines = {metric.name: [] for metric in metrics.TABLE}
         over: Counter[str] = Counter()
-        _add(lines, metrics.BUILD_INFO, 1, version=__version__, python_version=platform.python_version())
+        add(lines, metrics.BUILD_INFO, 1, version=__version__, python_version=platform.python_version())
         if snapshot is not None:
             alive = now - snapshot.taken_at <= timedelta(seconds=EXPIRY_INTERVALS * snapshot.interval)
-            supervisors = [part for part in snapshot.supervisors if alive and snapshot.is_shown(part, now)]
-            backlogs = [part for part in snapshot.queues if alive and snapshot.is_shown(part, now)]
-            _add_sources(
-                lines,
-                snapshot.sources,
-                alive=alive,
-                shown={"supervisor": {part.name for part in supervisors}, "redis": {part.redis for part in backlogs}},
-            )
+
+            def is_shown(part: Part) -> bool:
+                return alive and snapshot.is_shown(part, now)
+
+            supervisors = list(filter(is_shown, snapshot.supervisors))
+            backlogs = list(filter(is_shown, snapshot.queues))
+            _add_ups(lines, snapshot, is_shown)
+            _add_sources(lines, snapshot.sources, alive=alive)
             for part in supervisors:
                 _add_supervisor(lines, part)
             over.update(self._add_processes(lines, supervisors))
-            queues = backlogs_of(snapshot, lambda part: alive and snapshot.is_shown(part, now))
+            queues = backlogs_of(snapshot, is_shown)
             read = [(part.redis, queue.system, queue.name) for part in backlogs for queue in part.queues]
             if len(set(read)) < len(read):
                 self._tell_doubles()
@@ -86,10 +91,15 @@ class Renderer:
             over.update(self._add_workers(lines, supervisors))
             errors = Counter((key[0], queue.error) for key, queue in queues.items() if queue.error is not None)
             for (redis, reason), count in sorted(errors.items()):
-                _add(lines, metrics.QUEUES_UNREADABLE, count, redis=redis, reason=reason)
+                add(lines, metrics.QUEUES_UNREADABLE, count, redis=redis, reason=reason)
+            over.update(self._health.add(lines, snapshot, is_shown))
             _add_self(lines, snapshot)
             for metric in _BUDGETED:
-                _add(lines, metrics.OVER_BUDGET, over[metric.name], family=metric.name)
+                add(lines, metrics.OVER_BUDGET, over[metric.name], family=metric.name)
+            # The many small families of health come near their budgets in a mistake only: no line each to say that all is well.
+            for metric in health_metrics.TABLE:
+                if over[metric.name]:
+                    add(lines, metrics.OVER_BUDGET, over[metric.name], family=metric.name)
         return "".join(metric.header + "".join(found) for metric in metrics.TABLE if (found := lines[metric.name]))
 
     def _add_processes(self, lines: Lines, supervisors: Sequence[Supervisor]) -> Counter[str]:
@@ -98,13 +108,13 @@ class Renderer:
         }
         if len(processes) < sum(len(part.processes) for part in supervisors):
             self._tell_doubles()
-        shown, over = self._process_budget.admit(tuple(processes), lambda key: _needs(PROCESS_SERIES, processes[key]))
-        _add_entities(lines, PROCESS_SERIES, self._processes, ((key, processes[key]) for key in shown))
+        shown, over = self._process_budget.admit(tuple(processes), lambda key: needs(PROCESS_SERIES, processes[key]))
+        add_entities(lines, PROCESS_SERIES, self._processes, ((key, processes[key]) for key in shown))
         return over
 
     def _add_queues(self, lines: Lines, queues: Mapping[QueueKey, Queue]) -> Counter[str]:
-        shown, over = self._queue_budget.admit(tuple(queues), lambda key: _needs(QUEUE_SERIES, queues[key]))
-        _add_entities(lines, QUEUE_SERIES, self._queues, ((key, queues[key]) for key in shown))
+        shown, over = self._queue_budget.admit(tuple(queues), lambda key: needs(QUEUE_SERIES, queues[key]))
+        add_entities(lines, QUEUE_SERIES, self._queues, ((key, queues[key]) for key in shown))
         return over
 
     def _add_workers(self, lines: Lines, supervisors: Sequence[Supervisor]) -> Counter[str]:
@@ -118,9 +128,9 @@ class Renderer:
         shown, over = self._worker_budget.admit(tuple(workers), lambda _: {metrics.WORKERS.name: 1})
         for redis, system, queue in shown:
             count = workers[redis, system, queue]
-            _add(lines, metrics.WORKERS, count, redis=redis, system=system, queue=queue)
+            add(lines, metrics.WORKERS, count, redis=redis, system=system, queue=queue)
         for (redis, system), count in processes.items():
-            _add(lines, metrics.WORKER_PROCESSES, count, redis=redis, system=system)
+            add(lines, metrics.WORKER_PROCESSES, count, redis=redis, system=system)
         return over
 
     def _tell_doubles(self) -> None:
@@ -129,48 +139,40 @@ class Renderer:
             log.error("two processes or two queues have the same labels; only the last of them is shown")
 
 
-def _add(lines: Lines, metric: Metric, value: float, **labels: str) -> None:
-    lines[metric.name].append(metric.prefix(labels) + line_end(value))
+def _add_ups(lines: Lines, snapshot: Snapshot, is_shown: Callable[[Part], bool]) -> None:
+    """Say of every target that is read whether there is something to show of it."""
+    shown = {
+        "supervisor": {part.name for part in snapshot.supervisors if is_shown(part)},
+        "redis": {part.redis for part in snapshot.queues if is_shown(part)},
+        "redis_server": {part.redis for part in snapshot.redis_servers if is_shown(part)},
+        "database": {part.name for part in snapshot.databases if is_shown(part)},
+        "probe": {part.name for part in snapshot.probes if is_shown(part) and part.up},
+    }
+    for source in snapshot.sources:
+        if source.kind in shown:
+            metric, label = _UPS[source.kind]
+            add(lines, metric, source.target in shown[source.kind], **{label: source.target})
+        elif source.kind == "host":
+            there = snapshot.machine is not None and is_shown(snapshot.machine)
+            add(lines, health_metrics.HOST_UP, there, target=snapshot.host)
 
 
-def _add_entities(
-    lines: Lines, series: tuple[Series[T], ...], prefixes: Prefixes[K, T], entities: Iterable[tuple[K, T]]
-) -> None:
-    plan = [(lines[each.metric.name].append, each.value) for each in series]
-    for key, entity in entities:
-        for line, (append, get) in zip(prefixes.of(key), plan, strict=True):
-            value = get(entity)
-            if value is not None:
-                append(line + line_end(value))
-    prefixes.forget_unused()
-
-
-def _needs(series: tuple[Series[T], ...], entity: T) -> Needs:
-    return Counter(each.metric.name for each in series if each.value(entity) is not None)
-
-
-def _add_sources(
-    lines: Lines, sources: Sequence[SourceStatus], *, alive: bool, shown: Mapping[str, Collection[str]]
-) -> None:
-    ups = {"supervisor": (metrics.SUPERVISOR_UP, "supervisor"), "redis": (metrics.JOBQUEUE_UP, "redis")}
+def _add_sources(lines: Lines, sources: Sequence[SourceStatus], *, alive: bool) -> None:
     for source in sources:
         labels = {"kind": source.kind, "target": source.target}
-        if source.kind in ups:
-            metric, label = ups[source.kind]
-            _add(lines, metric, source.target in shown[source.kind], **{label: source.target})
-        _add(lines, metrics.SOURCE_UP, source.ok and alive, **labels)
+        add(lines, metrics.SOURCE_UP, source.ok and alive, **labels)
         if not alive:
             continue
         if source.seconds is not None:
-            _add(lines, metrics.SOURCE_DURATION, source.seconds, **labels)
+            add(lines, metrics.SOURCE_DURATION, source.seconds, **labels)
         if source.last_success_at is not None:
-            _add(lines, metrics.SOURCE_LAST_SUCCESS, source.last_success_at.timestamp(), **labels)
+            add(lines, metrics.SOURCE_LAST_SUCCESS, source.last_success_at.timestamp(), **labels)
         for reason, count in sorted(source.errors.items()):
-            _add(lines, metrics.SOURCE_ERRORS, count, reason=reason, **labels)
+            add(lines, metrics.SOURCE_ERRORS, count, reason=reason, **labels)
 
 
 def _add_supervisor(lines: Lines, part: Supervisor) -> None:
-    _add(
+    add(
         lines,
         metrics.SUPERVISOR_INFO,
         1,
@@ -179,15 +181,15 @@ def _add_supervisor(lines: Lines, part: Supervisor) -> None:
         api_version=part.api_version or "",
         identification=part.identification or "",
     )
-    _add(lines, metrics.SUPERVISOR_STATE, part.state, supervisor=part.name)
+    add(lines, metrics.SUPERVISOR_STATE, part.state, supervisor=part.name)
     states = Counter(process.state for process in part.processes)
     for state in ProcessState:
-        _add(lines, metrics.SUPERVISOR_PROCESSES, states[state], supervisor=part.name, state=state.name)
+        add(lines, metrics.SUPERVISOR_PROCESSES, states[state], supervisor=part.name, state=state.name)
 
 
 def _add_self(lines: Lines, snapshot: Snapshot) -> None:
     for reason, count in sorted(snapshot.drops.items()):
-        _add(lines, metrics.BUS_DROPS, count, reason=reason)
-    _add(lines, metrics.SNAPSHOT_TIMESTAMP, snapshot.taken_at.timestamp())
-    _add(lines, metrics.CYCLE_DURATION, snapshot.cycle.seconds)
-    _add(lines, metrics.CYCLES_SKIPPED, snapshot.cycle.skipped)
+        add(lines, metrics.BUS_DROPS, count, reason=reason)
+    add(lines, metrics.SNAPSHOT_TIMESTAMP, snapshot.taken_at.timestamp())
+    add(lines, metrics.CYCLE_DURATION, snapshot.cycle.seconds)
+    add(lines, metrics.CYCLES_SKIPPED, snapshot.cycle.skipped)

@@ -21,11 +21,13 @@ class Series(NamedTuple, Generic[T]):
     value: Callable[[T], float | None]
 
 
-def _seconds(moment: datetime | None) -> float | None:
+def moment_of(moment: datetime | None) -> float | None:
+    """Return a time as a sample's value: unix time."""
     return None if moment is None else moment.timestamp()
 
 
-def _of(path: str) -> Callable[[object], float | None]:
+def value_of(path: str) -> Callable[[object], float | None]:
+    """Return what reads an attribute, given with dots, of an entity."""
     return attrgetter(path)
 
 
@@ -36,16 +38,16 @@ def _resource(name: str) -> Callable[[Process], float | None]:
 
 def _start_time(process: Process) -> float | None:
     # time() minus the start time of a process that does not run would be no uptime.
-    return _seconds(process.start) if process.state == ProcessState.RUNNING else None
+    return moment_of(process.start) if process.state == ProcessState.RUNNING else None
 
 
 PROCESS_SERIES: Final[tuple[Series[Process], ...]] = (
     Series(metrics.PROCESS_UP, {}, lambda process: process.state == ProcessState.RUNNING),
-    Series(metrics.PROCESS_STATE, {}, _of("state")),
+    Series(metrics.PROCESS_STATE, {}, value_of("state")),
     Series(metrics.PROCESS_START_TIME, {}, _start_time),
-    Series(metrics.PROCESS_EXIT_STATUS, {}, _of("exit_status")),
+    Series(metrics.PROCESS_EXIT_STATUS, {}, value_of("exit_status")),
     Series(metrics.PROCESS_SPAWN_ERROR, {}, lambda process: process.spawn_error is not None),
-    Series(metrics.PROCESS_RESTARTS, {}, _of("restarts")),
+    Series(metrics.PROCESS_RESTARTS, {}, value_of("restarts")),
     Series(metrics.PROCESS_CPU, {}, _resource("cpu_seconds")),
     Series(metrics.PROCESS_MEMORY, {}, _resource("resident_memory_bytes")),
     Series(metrics.PROCESS_THREADS, {}, _resource("threads")),
@@ -57,16 +59,16 @@ LIVE_STATES: Final = ("waiting", "active", "delayed", "retry", "blocked")
 KEPT_RESULTS: Final = ("failed", "dead", "finished", "canceled")
 
 QUEUE_SERIES: Final[tuple[Series[Queue], ...]] = (
-    *(Series[Queue](metrics.JOBS, {"state": state}, _of(f"live.{state}")) for state in LIVE_STATES),
-    *(Series[Queue](metrics.JOBS_KEPT, {"result": result}, _of(f"kept.{result}")) for result in KEPT_RESULTS),
-    Series(metrics.OLDEST_JOB, {}, lambda queue: _seconds(queue.head_eligible_at)),
-    Series(metrics.HEAD_FIRST_SEEN, {}, lambda queue: _seconds(queue.head_first_seen_at)),
-    Series(metrics.JOBS_COMPLETED, {}, _of("completed_total")),
-    Series(metrics.JOBS_FAILED, {}, _of("failed_total")),
-    Series(metrics.REGISTRY_WORKERS, {}, _of("registry_workers")),
-    Series(metrics.REGISTRY_WORKERS_BUSY, {}, _of("registry_workers_busy")),
-    Series(metrics.PAUSED, {}, _of("paused")),
-    Series(metrics.PROCESSING, {}, _of("processing_seconds")),
+    *(Series[Queue](metrics.JOBS, {"state": state}, value_of(f"live.{state}")) for state in LIVE_STATES),
+    *(Series[Queue](metrics.JOBS_KEPT, {"result": result}, value_of(f"kept.{result}")) for result in KEPT_RESULTS),
+    Series(metrics.OLDEST_JOB, {}, lambda queue: moment_of(queue.head_eligible_at)),
+    Series(metrics.HEAD_FIRST_SEEN, {}, lambda queue: moment_of(queue.head_first_seen_at)),
+    Series(metrics.JOBS_COMPLETED, {}, value_of("completed_total")),
+    Series(metrics.JOBS_FAILED, {}, value_of("failed_total")),
+    Series(metrics.REGISTRY_WORKERS, {}, value_of("registry_workers")),
+    Series(metrics.REGISTRY_WORKERS_BUSY, {}, value_of("registry_workers_busy")),
+    Series(metrics.PAUSED, {}, value_of("paused")),
+    Series(metrics.PROCESSING, {}, value_of("processing_seconds")),
 )
 
 SERIES_PER_QUEUE: Final = len(LIVE_STATES)

@@ -1,10 +1,7 @@
-"""Connections to PostgreSQL with sane defaults, and with a deadline that holds even against a frozen server."""
+"""Connections to PostgreSQL with sane defaults."""
 
 import contextlib
-import logging
 import os
-import socket
-import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,8 +12,6 @@ from depthgauge.errors import DepthgaugeError
 from depthgauge.secrets import Secret, masked
 from sink import queries
 from sink.schema import Connection
-
-log = logging.getLogger(__name__)
 
 APPLICATION: Final = "depthgauge-sink"
 
@@ -77,43 +72,3 @@ def is_pooled(connection: Connection) -> bool:
     """Say whether a pooler stands between: it has told us a process id that is not the one which answers."""
     row = connection.execute(queries.BACKEND).fetchone()
     return row is None or row[0] != connection.info.backend_pid
-
-
-class Lifeline:
-    """A second hold on a connection's socket, by which another thread can end whatever waits for it.
-
-    Nothing else does: a frozen server enforces no statement_timeout, and its kernel goes on acknowledging keepalives.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self._socket = socket.socket(fileno=os.dup(connection.pgconn.socket))
-        self._lock = threading.Lock()
-        self.expired = False
-        """Whether a deadline has cut the connection."""
-
-    def cut(self) -> None:
-        """Shut the socket down: a call in flight ends with an OperationalError at once."""
-        with self._lock, contextlib.suppress(OSError):  # it may be closed or shut down already: that is what we want
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Let go of the socket."""
-        with self._lock:
-            self._socket.close()
-
-    @contextlib.contextmanager
-    def deadline(self, seconds: float) -> Iterator[None]:
-        """Cut the connection if the block takes longer than ``seconds``."""
-        timer = threading.Timer(seconds, self._expire)
-        timer.name = "database-deadline"
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _expire(self) -> None:
-        self.expired = True
-        log.warning("the database does not answer: cutting the connection")
-        self.cut()

@@ -11,7 +11,7 @@ from typing import Final
 
 from psycopg import sql
 
-from sink import queries
+from sink import queries, tables
 from sink.schema import Connection
 
 SUFFIX: Final = "_partitions"
@@ -35,7 +35,7 @@ def set_aside(connection: Connection) -> None:
 def left_to_copy(connection: Connection) -> Sequence[str]:
     """Return the tables that are not wholly copied yet, the ledger first: it is what keeps a snapshot from coming twice."""
     rows = connection.execute(queries.SET_ASIDE, (SUFFIX,)).fetchall()
-    return sorted((str(name) for (name,) in rows), key=lambda name: (name != queries.LEDGER.name, name))
+    return sorted((str(name) for (name,) in rows), key=lambda name: (name != tables.LEDGER.name, name))
 
 
 def copy_all(connection: Connection, locked: Callable[[Callable[[], int]], int], say: Callable[[str], object]) -> None:

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 
 from depthgauge.exposition import CONTENT_TYPE
 from depthgauge.httpd import Request, Response, Server, text
+from depthgauge.reload import Reloaded, Reloader
+from depthgauge.web_metrics import WebMetrics
 from sink.consume import Consumer
 from sink.deliver import Delivery
 from sink.fetch import Fetcher
@@ -41,7 +43,7 @@ def utc_now() -> datetime:
 
 
 class Sink:
-    """One sink; ``run`` blocks until it is told to stop."""
+    """One sink; ``run`` blocks until it is told to stop, ``load`` reads its configuration again."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Sink:
         clock: Callable[[], datetime] = utc_now,
         database_deadline: float = DATABASE_DEADLINE,
         bus_timeout: float = BUS_TIMEOUT,
+        load: Callable[[], Reloaded] | None = None,
     ) -> None:
         self._settings = settings
         self._stop = threading.Event()
@@ -67,6 +70,8 @@ class Sink:
         self._consumer = self._assemble(clock, horizon, bus_timeout)
         self._thread = threading.Thread(target=self._consume, name="consume", daemon=True)
         self.server = Server(settings.web, self._answer)
+        self.reloader = Reloader(self.server.gate, load, now=time.time)
+        self._registry.register(WebMetrics(self.server, self.reloader))
 
     def _assemble(self, clock: Callable[[], datetime], horizon: Horizon, bus_timeout: float) -> Consumer:
         settings, stop, telemetry = self._settings, self._stop, self.telemetry

@@ -5,14 +5,14 @@ Only parts observed in the snapshot's slot make rows. ``None`` becomes NULL: unk
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
+from depthgauge.backlogs import QueueKey, backlogs
 from depthgauge.snapshot import KeptJobs, LiveJobs, Process, ProcessState, Queue, Snapshot, Supervisor
 from sink.event_rows import EventRow, event_rows
+from sink.health_rows import HealthRow, PerformanceRow, health_rows, performance_rows
 
 _PASSING: Final = frozenset({ProcessState.STARTING, ProcessState.BACKOFF, ProcessState.STOPPING})
-_Key: TypeAlias = tuple[str, str, str]
-"""A queue in the fleet: redis, system, queue."""
 _SLOW: Final = 0.2
 """A supervisord that takes a larger share of the interval than this to answer is read every second slot only."""
 
@@ -94,16 +94,19 @@ class Rows(NamedTuple):
     queues: tuple[QueueRow, ...]
     processes: tuple[ProcessRow, ...]
     events: tuple[EventRow, ...]
+    health: tuple[HealthRow, ...]
+    performance: tuple[PerformanceRow, ...]
 
     @property
     def total(self) -> int:
         """Number of rows, the ledger's included."""
-        return 1 + len(self.workers) + len(self.queues) + len(self.processes) + len(self.events)
+        return 1 + sum(map(len, self[1:]))
 
 
 def rows_of(snapshot: Snapshot) -> Rows:
     """Return the rows of a snapshot."""
     slot = snapshot.slot.astimezone(UTC)
+    queues = backlogs(snapshot, snapshot.is_fresh)
     return Rows(
         ledger=LedgerRow(
             host=snapshot.host,
@@ -114,24 +117,21 @@ def rows_of(snapshot: Snapshot) -> Rows:
             drops=dict(snapshot.drops),
             earlier_drops={run: dict(drops) for run, drops in snapshot.earlier_drops.items()} or None,
         ),
-        workers=tuple(_worker_rows(snapshot, slot)),
-        queues=(_queue_row(snapshot, slot),),
+        workers=tuple(_worker_rows(snapshot, queues, slot)),
+        queues=(_queue_row(snapshot, queues, slot),),
         processes=tuple(_process_rows(snapshot, slot)),
         events=tuple({row[:6]: row for row in event_rows(snapshot, slot)}.values()),
+        health=tuple({row[:3]: row for row in health_rows(snapshot, slot)}.values()),
+        performance=tuple({row[:3]: row for row in performance_rows(snapshot, slot)}.values()),
     )
 
 
-def _worker_rows(snapshot: Snapshot, slot: datetime) -> Iterable[WorkerRow]:
+def _worker_rows(snapshot: Snapshot, queues: Mapping[QueueKey, Queue], slot: datetime) -> Iterable[WorkerRow]:
     workers = _workers(snapshot)
-    backlogs: dict[_Key, Queue] = {}
-    for part in snapshot.queues:
-        if snapshot.is_fresh(part):
-            for queue in part.queues:
-                backlogs.setdefault((part.redis, queue.system, queue.name), queue)
     observed = {key for key, processes in workers.items() if processes is not None}
     unread = Queue(system="", name="")
-    for key in sorted(backlogs.keys() | observed):
-        queue = backlogs.get(key, unread)
+    for key in sorted(queues.keys() | observed):
+        queue = queues.get(key, unread)
         live, kept = queue.live, queue.kept
         # By position, in the order of the fields: this is where a sink that catches up spends its time.
         yield WorkerRow(
@@ -155,9 +155,9 @@ def _worker_rows(snapshot: Snapshot, slot: datetime) -> Iterable[WorkerRow]:
         )
 
 
-def _workers(snapshot: Snapshot) -> dict[_Key, int | None]:
+def _workers(snapshot: Snapshot) -> dict[QueueKey, int | None]:
     """Worker processes by queue, over all supervisors; None where one that was not read in this slot has a part in it."""
-    workers: dict[_Key, int | None] = {}
+    workers: dict[QueueKey, int | None] = {}
     for supervisor in snapshot.supervisors:
         fresh = snapshot.is_fresh(supervisor)
         for served in supervisor.workers:
@@ -167,11 +167,12 @@ def _workers(snapshot: Snapshot) -> dict[_Key, int | None]:
     return workers
 
 
-def _queue_row(snapshot: Snapshot, slot: datetime) -> QueueRow:
+def _queue_row(snapshot: Snapshot, backlog: Mapping[QueueKey, Queue], slot: datetime) -> QueueRow:
     complete = bool(snapshot.queues) and all(map(snapshot.is_fresh, snapshot.queues))
-    queues = sorted((queue for part in snapshot.queues for queue in part.queues), key=_name) if complete else None
+    named = sorted(backlog.values(), key=_name)
+    queues = named if complete else None
     pending = None if queues is None else [queue.live.waiting for queue in queues]
-    failed = None if queues is None else [_failed(queue.kept) for queue in queues]
+    failed = [_failed(queue.kept) for queue in named] if _knows_failed(snapshot) else None
     manned = bool(snapshot.supervisors) and all(map(snapshot.is_fresh, snapshot.supervisors))
     processes = [each.processes for supervisor in snapshot.supervisors for each in supervisor.worker_processes]
     return QueueRow(
@@ -185,8 +186,14 @@ def _queue_row(snapshot: Snapshot, slot: datetime) -> QueueRow:
         failed_jobs=_total(failed),
         completed_jobs=_sum([queue.completed_total for queue in queues]) if queues else None,
         pending_by_queue=_by_queue(queues, pending),
-        failed_by_queue=_by_queue(queues, failed),
+        failed_by_queue=_by_queue(named, failed),
     )
+
+
+def _knows_failed(snapshot: Snapshot) -> bool:
+    """Say whether all that tells of failed jobs was read in this slot: Redis, and databases that hold them."""
+    tellers = (*snapshot.queues, *(part for part in snapshot.databases if part.failed_jobs is not None))
+    return bool(tellers) and all(map(snapshot.is_fresh, tellers))
 
 
 def _name(queue: Queue) -> str:

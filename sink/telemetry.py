@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from depthgauge.errors import ErrorKind
-from sink import queries, verdict
+from sink import tables, verdict
 from sink.inbox import BusState
 
 PREFIX: Final = "depthgauge_sink_"
@@ -36,7 +36,7 @@ METRICS: Final = (
         "counter",
         "Rows added to the database.",
         "table",
-        tuple(table.name for table in queries.TABLES),
+        tuple(table.name for table in tables.TABLES),
     ),
     Metric(
         "depthgauge_sink_snapshots_committed_total",

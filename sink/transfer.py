@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from depthgauge.errors import SchemaError
 from depthgauge.secrets import Secret
-from sink import queries
+from sink import queries, tables
 from sink.connect import connect
 from sink.schema import Connection, check_schema
 
@@ -87,7 +87,7 @@ def _copy_books(old: Connection, new: Connection) -> None:
     marks = old.execute(queries.MARKS).fetchall()
     for start in range(0, len(marks), BATCH):
         names, buckets = zip(*marks[start : start + BATCH], strict=True)
-        new.execute(queries.MARK_BUCKETS, (list(names), list(buckets)))
+        new.execute(tables.MARK_BUCKETS, (list(names), list(buckets)))
     for name, dropped_before in old.execute(queries.DROPPED).fetchall():
         new.execute(queries.SET_DROPPED, (dropped_before, name))
 

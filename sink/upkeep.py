@@ -14,8 +14,9 @@ from typing import Final, LiteralString
 import psycopg
 
 from depthgauge.errors import SchemaError
+from depthgauge.lifeline import Lifeline
 from sink import queries
-from sink.connect import Lifeline, connect
+from sink.connect import connect
 from sink.retention import Horizon, kept
 from sink.schema import Connection, Layout, check_schema
 from sink.settings import SinkSettings

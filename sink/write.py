@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import psycopg
 
+from depthgauge.lifeline import Lifeline
 from depthgauge.secrets import Secret
-from sink import arrays, queries, schema
-from sink.connect import Lifeline, connect, is_pooled, transaction
-from sink.queries import Table
+from sink import arrays, queries, schema, tables
+from sink.connect import connect, is_pooled, transaction
 from sink.retention import Horizon
 from sink.rows import LedgerRow, Rows
 from sink.schema import Connection, Installation, Layout, check_schema
+from sink.tables import Table
 
 log = logging.getLogger(__name__)
 
@@ -168,28 +169,28 @@ def _write(connection: Connection, batch: Sequence[Rows], *, careful: bool) -> O
     # In this order two sinks that write the same slots meet them in the same order, and cannot deadlock.
     for rows in sorted(batch, key=_order):
         by_key.setdefault(rows.ledger[:_LEDGER_KEY], rows)
-    _, added = _insert(connection, queries.LEDGER, [rows.ledger for rows in by_key.values()])
+    _, added = _insert(connection, tables.LEDGER, [rows.ledger for rows in by_key.values()])
     fresh = set(added)
     new = [rows for key, rows in by_key.items() if key in fresh]
-    counts = {queries.LEDGER.name: len(new)}
-    counts[queries.QUEUES.name], slots = _insert(
-        connection, queries.QUEUES, [row for rows in new for row in rows.queues]
-    )
+    counts = {tables.LEDGER.name: len(new)}
+    counts[tables.QUEUES.name], slots = _insert(connection, tables.QUEUES, [row for rows in new for row in rows.queues])
     # Every snapshot has one row there. Where all of them were new, so is everything else of these hosts and slots.
     fast = not careful and len(slots) == len(new)
     for table, offered in (
-        (queries.WORKERS, [row for rows in new for row in rows.workers]),
-        (queries.PROCESSES, [row for rows in new for row in rows.processes]),
+        (tables.WORKERS, [row for rows in new for row in rows.workers]),
+        (tables.PROCESSES, [row for rows in new for row in rows.processes]),
+        (tables.HEALTH, [row for rows in new for row in rows.health]),
+        (tables.PERFORMANCE, [row for rows in new for row in rows.performance]),
     ):
         counts[table.name], _ = _insert(connection, table, offered, fast=fast)
     # An event may have come with an earlier snapshot already, whose exporter was killed: never the fast way.
-    counts[queries.EVENTS.name], _ = _insert(
-        connection, queries.EVENTS, sorted((event for rows in new for event in rows.events), key=_event_order)
+    counts[tables.EVENTS.name], _ = _insert(
+        connection, tables.EVENTS, sorted((event for rows in new for event in rows.events), key=_event_order)
     )
     marks = {mark for rows in new for mark in _marks(rows)}
     if marks:
         names, starts = zip(*sorted(marks), strict=True)
-        connection.execute(queries.MARK_BUCKETS, (list(names), list(starts)))
+        connection.execute(tables.MARK_BUCKETS, (list(names), list(starts)))
     return Outcome(
         committed=len(new),
         duplicate=len(batch) - len(new),
@@ -202,7 +203,12 @@ def _write(connection: Connection, batch: Sequence[Rows], *, careful: bool) -> O
 def _marks(rows: Rows) -> Iterable[tuple[str, datetime]]:
     """Give the buckets of rollups that a snapshot's rows fall into: name and start."""
     slot = rows.ledger.recorded_at
-    for table, written in ((queries.WORKERS, rows.workers), (queries.QUEUES, rows.queues)):
+    for table, written in (
+        (tables.WORKERS, rows.workers),
+        (tables.QUEUES, rows.queues),
+        (tables.HEALTH, rows.health),
+        (tables.PERFORMANCE, rows.performance),
+    ):
         if written and table.rollup is not None:
             yield table.rollup, slot - (slot - EPOCH) % table.bucket
 

@@ -70,7 +70,7 @@ SELECT host, kind, target, sum(response_sum) / nullif(sum(response_count), 0) AS
        depthgauge.histogram_quantile(0.95, depthgauge.sum_histograms(response_histogram)) AS p95,
        depthgauge.histogram_quantile(0.99, depthgauge.sum_histograms(response_histogram)) AS p99, max(response_max) AS slowest
 FROM depthgauge.performance_metrics_1h
-WHERE bucket >= :'start' AND bucket < :'end' GROUP BY host, kind, target ORDER BY host, kind, target;
+WHERE bucket >= :'start' AND bucket < :'end' AND kind IN ('database', 'probe') GROUP BY host, kind, target ORDER BY host, kind, target;
 
 -- name: health by hour
 SELECT bucket, host, kind, target, connections_max, max_connections, response_time_sum / nullif(response_time_count, 0) AS response_time,

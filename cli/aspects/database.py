@@ -7,9 +7,10 @@ import psycopg
 
 from cli.aspects.finding import Finding, Subject
 from depthgauge.errors import DepthgaugeError, SchemaError
+from depthgauge.lifeline import Lifeline
 from depthgauge.secrets import Secret, masked
-from sink import queries
-from sink.connect import Lifeline, connect
+from sink import queries, tables
+from sink.connect import connect
 from sink.schema import Connection, check_schema, server
 
 DEADLINE: Final = 15.0
@@ -53,7 +54,7 @@ def _look(connection: Connection, subject: Subject) -> Sequence[Finding]:
         return [*findings, subject.error(str(exc), "depthgauge migrate --dry-run says what would be done")]
     closed = [
         name
-        for name in (*(table.name for table in queries.TABLES), "dirty_buckets")
+        for name in (*(table.name for table in tables.TABLES), "dirty_buckets")
         if (row := connection.execute(_MAY_INSERT, (f"depthgauge.{name}",) * 2).fetchone()) is None or not row[0]
     ]
     if closed:

@@ -1,7 +1,6 @@
 """What this host has to offer: ports, a folder, and an environment of our own."""
 
 import errno
-import http.client
 import importlib.metadata
 import os
 import socket
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.aspects.finding import Finding, Subject
-from cli.healthcheck import PATH, target
+from cli.healthcheck import ask, target
 from depthgauge.settings import WebSettings
 
 DISTRIBUTION: Final = "depthgauge"
@@ -19,10 +18,12 @@ PACKAGES: Final = ("depthgauge", "exporter", "sink", "cli")
 
 def look_at_ports(daemon: str, settings: WebSettings) -> Sequence[Finding]:
     """Try to listen on each address, and let go of it at once."""
-    return [_port(Subject(aspect="web", target=f"{daemon} {address}"), address) for address in settings.listen]
+    return [
+        _port(Subject(aspect="web", target=f"{daemon} {address}"), settings, address) for address in settings.listen
+    ]
 
 
-def _port(subject: Subject, address: str) -> Finding:
+def _port(subject: Subject, settings: WebSettings, address: str) -> Finding:
     host, port = target(address)
     if port == 0:
         return subject.ok("a free port will be taken")
@@ -35,24 +36,13 @@ def _port(subject: Subject, address: str) -> Finding:
             sock.bind(where)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            if _is_ours(host, port):
+            if ask(settings, host, port, 1.0) is None:
                 return subject.ok("in use by a daemon that says it is healthy")
             return subject.error("in use by another program", "choose another address in web.listen")
         if exc.errno == errno.EACCES:
             return subject.error("this user may not listen there", "choose a port of 1024 or more in web.listen")
         return subject.error(f"cannot listen there: {exc.strerror or exc}", "see web.listen")
     return subject.ok("free")
-
-
-def _is_ours(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=1)
-    try:
-        connection.request("GET", PATH)
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def look_at_state_dir(folder: Path) -> Sequence[Finding]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cli.commands.options import daemon_options, load_for_daemon
+from cli.commands.options import daemon_options, gather, load_for_daemon
 from cli.schema import Role
 
 
@@ -20,8 +20,9 @@ def exporter(
     if configuration is not None:
         assert configuration.exporter is not None
         from cli.exporter import run  # noqa: PLC0415  help need not load it
+        from cli.reload import Reload  # noqa: PLC0415  the same
 
-        context.exit(run(configuration.exporter))
+        context.exit(run(configuration.exporter, Reload(gather(config_file, given), Role.EXPORTER, configuration)))
 
 
 @click.command()
@@ -34,6 +35,7 @@ def sink(
     configuration = load_for_daemon(config_file, given, Role.SINK, only_check=config_check, only_print=print_config)
     if configuration is not None:
         assert configuration.sink is not None
-        from cli.sink import run  # noqa: PLC0415  help need not load it
+        from cli.reload import Reload  # noqa: PLC0415  help need not load it
+        from cli.sink import run  # noqa: PLC0415  the same
 
-        context.exit(run(configuration.sink))
+        context.exit(run(configuration.sink, Reload(gather(config_file, given), Role.SINK, configuration)))

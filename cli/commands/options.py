@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 LOG: Final = ("log.level", "log.format")
-WEB: Final = ("web.listen-address", "web.telemetry-path")
+WEB: Final = ("web.listen-address", "web.telemetry-path", "web.config.file")
 
 
 def config_options(*names: str) -> Callable[[F], F]:

@@ -6,7 +6,6 @@ total deadline nor a size limit. So the exchange is made here, out of ``http.cli
 
 import base64
 import http.client
-import io
 import socket
 import struct
 import xmlrpc.client
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from depthgauge.errors import ConfigError, ErrorKind, SourceError
 from depthgauge.secrets import Secret, masked
+from exporter.sources.bounded import CHUNK, BoundedReply, remaining
 from exporter.sources.resolver import Address, Resolver
 from exporter.sources.rpc_reply import fault_kind, loads
 
@@ -25,7 +25,6 @@ MAX_REPLY: Final = 64 * 1024 * 1024
 NOT_HERE: Final = 0
 """The peer pid of a server that is not a process of this host: what the kernel says of one outside our pid namespace."""
 
-_CHUNK: Final = 256 * 1024
 _ADD_RPC2: Final = "add /RPC2 to the URL"
 
 
@@ -70,41 +69,6 @@ class Endpoint:
         if parts.username is not None or parts.password is not None:
             raise ConfigError((f"supervisor url {shown!r}: put user name and password into their own settings",))
         return cls(url=shown, path=parts.path or "/", host=parts.hostname, port=80 if port is None else port)
-
-
-class _Reply(io.RawIOBase):
-    """The bytes a socket still gives before the deadlines and within the size limit."""
-
-    def __init__(
-        self, sock: socket.socket, *, silence: float, deadline: float, limit: int, monotonic: Callable[[], float]
-    ) -> None:
-        self._sock = sock
-        self._silence = silence
-        self._deadline = deadline
-        self._left = limit
-        self._monotonic = monotonic
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(_remaining(self._deadline, self._silence, self._monotonic))
-        count = self._sock.recv_into(buffer)
-        self._left -= count
-        if self._left < 0:
-            raise SourceError(ErrorKind.TOO_LARGE, f"the reply has more than {MAX_REPLY} bytes")
-        return count
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return the reader that HTTPResponse asks a socket for."""
-        return io.BufferedReader(self, _CHUNK)
-
-
-def _remaining(deadline: float, limit: float, monotonic: Callable[[], float]) -> float:
-    left = min(limit, deadline - monotonic())
-    if left <= 0:
-        raise TimeoutError("the total deadline of the call has passed")
-    return left
 
 
 class RpcClient:
@@ -159,13 +123,13 @@ class RpcClient:
                 "Connection: close\r\nAccept: text/xml\r\nContent-Type: text/xml\r\nUser-Agent: depthgauge\r\n"
                 f"{self._authorization}Content-Length: {len(body)}\r\n\r\n"
             )
-            sock.settimeout(_remaining(deadline, self._timeouts.read, self._monotonic))
+            sock.settimeout(remaining(deadline, self._timeouts.read, self._monotonic))
             sock.sendall(head.encode("latin-1", "replace") + body)
-            source = _Reply(
+            source = BoundedReply(
                 sock,
                 silence=self._timeouts.read,
                 deadline=deadline,
-                limit=MAX_REPLY + _CHUNK,
+                limit=MAX_REPLY + CHUNK,
                 monotonic=self._monotonic,
             )
             with http.client.HTTPResponse(cast("socket.socket", source), method="POST") as response:
@@ -189,7 +153,7 @@ class RpcClient:
         path = self.endpoint.socket_path
         if path is not None:
             return self._open((socket.AF_UNIX, path), deadline)
-        limit = _remaining(deadline, self._timeouts.connect, self._monotonic)
+        limit = remaining(deadline, self._timeouts.connect, self._monotonic)
         addresses = self._resolver.resolve(self.endpoint.host, self.endpoint.port, timeout=limit)
         for address in addresses[:-1]:
             try:
@@ -202,7 +166,7 @@ class RpcClient:
         family, where = address
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(_remaining(deadline, self._timeouts.connect, self._monotonic))
+            sock.settimeout(remaining(deadline, self._timeouts.connect, self._monotonic))
             sock.connect(where)
         except BaseException:
             sock.close()

@@ -1,6 +1,6 @@
 """What the exporter serves: metrics, health and the status page; every other path is 404."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry
@@ -10,6 +10,7 @@ from depthgauge.snapshot import EXPIRY_INTERVALS, Snapshot
 from exporter.render import Renderer
 from exporter.settings import ExporterSettings
 from exporter.store import SnapshotStore
+from exporter.web.api import PREFIX, not_found
 from exporter.web.page import MetricsPage
 from exporter.web.static import StatusPage
 
@@ -21,8 +22,13 @@ def make_app(
     registry: CollectorRegistry,
     clock: Callable[[], datetime],
     visible: Callable[[Snapshot], Snapshot],
+    api: Mapping[str, Callable[[Request], Response]],
 ) -> App:
-    """Return the application. ``visible`` takes away what this exporter may not show any more; it is asked at each scrape."""
+    """Return the application.
+
+    ``visible`` takes away what this exporter may not show any more; it is asked at each scrape. ``api`` are the routes of
+    the JSON API by their paths.
+    """
     configured = [(each.name, queue) for each in settings.redis for queue in configured_names(each.queues)]
     metrics = MetricsPage(
         _Visible(store, visible),
@@ -47,10 +53,13 @@ def make_app(
         "/-/healthy": healthy,
         "/-/ready": ready,
         settings.web.telemetry_path: lambda _: metrics.response(),
+        **api,
     }
 
     def app(request: Request) -> Response:
         route = routes.get(request.path) or page.route(request)
+        if route is None and request.path.startswith(PREFIX):
+            return not_found(request)
         if route is None:
             return text(404, f"not found; metrics are at {settings.web.telemetry_path}")
         return route(request)

@@ -20,14 +20,20 @@ from sink.migrate import migrate
 from tests.plugins.findings import brief, only
 from tests.plugins.redis_server import MakeRedis, RedisServer
 from tests.plugins.settings import MakeInputs
+from tests.plugins.site import MakeSite
 from tests.plugins.supervisord import MakeSupervisord, Program, python
 
 PROC = Path("/proc")
 
 
 def test_everything_sound(
-    make_supervisord: MakeSupervisord, make_redis: MakeRedis, make_inputs: MakeInputs, tmp_path: Path
+    make_supervisord: MakeSupervisord,
+    make_redis: MakeRedis,
+    make_site: MakeSite,
+    make_inputs: MakeInputs,
+    tmp_path: Path,
 ) -> None:
+    site = make_site()
     running = make_supervisord([Program("sleeper", python("import time; time.sleep(99)"))])
     running.wait_for_state("sleeper", "RUNNING")
     redis_server = make_redis("--appendonly", "yes")
@@ -42,6 +48,9 @@ url = "{running.unix_url}"
 url = "redis://127.0.0.1:{redis_server.port}/0"
 [[redis.list]]
 key = "thumbs"
+[[probe]]
+name = "site"
+url = "{site.url}"
 [bus]
 url = "redis://127.0.0.1:{redis_server.port}/1"
 [web]
@@ -56,6 +65,9 @@ listen = ["127.0.0.1:0"]
         "ok processes",
         "ok listener",
         "ok redis",
+        "ok redis_server",
+        "ok host",
+        "ok probe",
         "ok state_dir",
         "ok spool",
         "ok web",
@@ -80,6 +92,9 @@ url = "redis://127.0.0.1:1/0"
 [[redis]]
 name = "good"
 url = "redis://127.0.0.1:{redis_server.port}/0"
+[[probe]]
+name = "site"
+url = "http://me:hunter2@127.0.0.1:1/?token=hunter2"
 [bus]
 url = "redis://:hunter2@127.0.0.1:1/0"
 [sink]
@@ -90,7 +105,17 @@ listen = ["192.0.2.1:9"]
     findings, _ = look(make_inputs(text))
     assert brief(findings) == [
         *("ok config", "ok install", "error supervisor", "ok listener", "error redis", "ok redis", "warning redis"),
-        *("warning state_dir", "warning spool", "error web", "error database", "error web", "error bus"),
+        *(
+            "ok redis_server",
+            "ok host",
+            "error probe",
+            "warning state_dir",
+            "warning spool",
+            "error web",
+            "error database",
+            "error web",
+            "error bus",
+        ),
     ], as_text(findings, 100)
     assert "hunter2" not in as_text(findings, 100)
     assert all(finding.hint for finding in findings if finding.status is Status.ERROR)

@@ -6,47 +6,13 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
 
 import pytest
 
 from depthgauge import httpd
-from depthgauge.httpd import Request, Response, Server, text
-from depthgauge.settings import WebSettings
+from depthgauge.httpd import Server
+from tests.plugins.served import BODY, MakeServer, port_of
 from tests.plugins.waiting import wait_for
-
-BODY = b"x 1.0\n" * 10_000
-
-
-def app(request: Request) -> Response:
-    if request.path == "/metrics":
-        return Response(200, BODY, gzipped=gzip.compress(BODY))
-    if request.path == "/broken":
-        raise ZeroDivisionError("secret details")
-    return text(404, "not found")
-
-
-MakeServer: TypeAlias = Callable[..., Server]
-
-
-@pytest.fixture
-def make_server() -> Iterator[MakeServer]:
-    started: list[Server] = []
-
-    def make(*listen: str, max_connections: int = 64) -> Server:
-        server = Server(WebSettings(listen=listen or ("127.0.0.1:0",), max_connections=max_connections), app)
-        server.start()
-        started.append(server)
-        return server
-
-    yield make
-    for server in started:
-        server.stop(1.0)
-
-
-def port_of(server: Server) -> int:
-    return int(server.urls[0].rpartition(":")[2])
 
 
 def client_of(server: Server) -> http.client.HTTPConnection:

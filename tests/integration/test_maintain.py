@@ -1,15 +1,17 @@
 """``CALL depthgauge.maintain()`` in the three editions: rollups, retention, the columnstore."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from depthgauge.histogram import histogram_of, quantile
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
 from sink.settings import Retention
-from tests.plugins.history import DAY, HOUR, add_health, maintain, whole_hour, with_counter, write
+from tests.plugins.history import DAY, HOUR, maintain, response_times, whole_hour, with_counter, with_health, write
 from tests.plugins.recount import assert_rollups_are_recounts, stored
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.sinks import MakeSink, make_snapshot, select
@@ -26,11 +28,13 @@ def test_every_bucket_equals_a_recount_whatever_came_when(
     first += [
         with_counter(n, recent + (n - 160) * timedelta(seconds=45), completed=(n - 160) * 3) for n in range(161, 200)
     ]
-    write(make_sink, redis_server, each_edition, *first)
-    add_health(each_edition, [start + n * timedelta(minutes=7) for n in range(40)])
+    healthy = [with_health(n, start + n * timedelta(minutes=7)) for n in range(1, 41)]
+    write(make_sink, redis_server, each_edition, *first, *healthy)
     assert maintain(each_edition)["roll_up"] > 0
     before = assert_rollups_are_recounts(each_edition)
     assert before["worker_snapshots_1h"] > 0
+    assert before["system_health_metrics_1h"] > 0
+    assert before["performance_metrics_1h"] > 0
     compressed = _compressed(each_edition)
 
     # The counter starts again in the middle of a bucket; times in between those of the first lot, from another host too.
@@ -45,8 +49,8 @@ def test_every_bucket_equals_a_recount_whatever_came_when(
     too_late = with_counter(900, datetime.now(UTC) - 31 * DAY, completed=1)
     future = with_counter(901, datetime.now(UTC) + 2 * HOUR, completed=1)
     soon = with_counter(902, (datetime.now(UTC) + HOUR / 2).replace(microsecond=0), completed=70)
+    late += [with_health(40 + n, start + n * timedelta(minutes=7) + timedelta(minutes=3)) for n in range(1, 41)]
     sink = write(make_sink, redis_server, each_edition, *late, *first[:20], colliding, too_late, future, soon)
-    add_health(each_edition, [start + n * timedelta(minutes=7) + timedelta(minutes=3) for n in range(40)])
     assert sink.count("snapshots_duplicate_total") == 20
     assert sink.count("snapshots_collided_total") == 1
     assert sink.count("snapshots_too_late_total") == 1
@@ -55,6 +59,7 @@ def test_every_bucket_equals_a_recount_whatever_came_when(
     assert maintain(each_edition)["roll_up"] > 0
     after = assert_rollups_are_recounts(each_edition)
     assert after["worker_snapshots_5m"] > before["worker_snapshots_5m"]
+    _assert_percentiles_are_those_of(each_edition, [time for n in range(1, 81) for time in response_times(n)])
     state = stored(each_edition, "worker_snapshots_1h")
     assert maintain(each_edition) == {"roll_up": 0, "drop": 0, "columnstore": 0, "all": 1}
     assert stored(each_edition, "worker_snapshots_1h") == state
@@ -62,6 +67,22 @@ def test_every_bucket_equals_a_recount_whatever_came_when(
     # Rows that came late into compressed chunks have been taken into the columnstore with the rest.
     assert _compressed(each_edition) == compressed
     assert (compressed > 0) == (_edition(each_edition) == "community")
+
+
+def _assert_percentiles_are_those_of(dsn: str, samples: Sequence[float]) -> None:
+    """Compare what SQL says of all summed histograms, raw and by hour, with the one histogram of all samples."""
+    for table in ("performance_metrics", "performance_metrics_1h"):
+        for kind, target in (("database", "app"), ("probe", "site")):
+            [(p50, p95, p99, count, total, slowest)] = select(
+                dsn,
+                "SELECT depthgauge.histogram_quantile(0.5, h), depthgauge.histogram_quantile(0.95, h),"
+                " depthgauge.histogram_quantile(0.99, h), n, s, m FROM (SELECT depthgauge.sum_histograms(response_histogram) AS h,"
+                " sum(response_count) AS n, sum(response_sum) AS s, max(response_max) AS m"
+                f" FROM depthgauge.{table} WHERE kind = '{kind}' AND target = '{target}') AS all_of_it",
+            )
+            buckets = histogram_of(samples).buckets
+            assert (p50, p95, p99) == pytest.approx(tuple(quantile(buckets, part) for part in (0.5, 0.95, 0.99)))
+            assert (count, total, slowest) == (len(samples), sum(samples), max(samples))
 
 
 def _edition(dsn: str) -> str:

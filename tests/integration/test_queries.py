@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.plugins.golden import Golden
-from tests.plugins.history import DAY, add_health, maintain, whole_hour, with_counter, write
+from tests.plugins.history import DAY, maintain, whole_hour, with_counter, with_health, write
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.sinks import MakeSink
 
@@ -34,8 +34,8 @@ def test_the_answers_are_the_same_in_every_edition(
     moments = [start + timedelta(seconds=20 * n) for n in range(1, 200)]
     snapshots = [with_counter(n, at, completed=n * 3) for n, at in enumerate(moments, 1)]
     snapshots += [with_counter(n, at, completed=None, host="web-2") for n, at in enumerate(moments[:50], 1) if n != 7]
+    snapshots += [with_health(n, start + n * timedelta(minutes=3)) for n in range(1, 31)]
     write(make_sink, redis_server, each_edition, *snapshots)
-    add_health(each_edition, [start + n * timedelta(minutes=3) for n in range(30)])
     with psycopg.connect(each_edition, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO depthgauge.process_events VALUES ('web-1', 'main', 'mail', 'mail_00', %s, 1, 20, 100, 3, false, 'poll', NULL)",

@@ -1,4 +1,4 @@
-"""Days of history for tests: snapshots with counters and unknown numbers, health rows, and the call that rolls them up."""
+"""Days of history for tests: snapshots with counters, with health and with unknown numbers, and the call that rolls them up."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,7 +6,10 @@ from typing import Any
 import psycopg
 
 from depthgauge import stream
+from depthgauge.health import Rate
+from depthgauge.histogram import histogram_of
 from depthgauge.snapshot import LiveJobs, Queue, RedisQueues, Snapshot
+from tests.plugins import health
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.sinks import MakeSink, RunningSink, make_snapshot, publish, select
 from tests.plugins.waiting import wait_for
@@ -55,30 +58,41 @@ def write(make_sink: MakeSink, bus: RedisServer, dsn: str, *snapshots: Snapshot)
     return sink
 
 
-def add_health(dsn: str, moments: list[datetime]) -> None:
-    """Add health and performance rows as a sink will, marks included."""
-    # The community edition has one session for all its connections, prepared statements included.
-    with psycopg.connect(dsn, prepare_threshold=None) as connection:
-        if connection.execute(
-            "SELECT to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL"
-        ).fetchone() == (True,):
-            connection.execute("SELECT depthgauge.ensure_partitions(%s)", (sorted({m.date() for m in moments}),))
-        for number, moment in enumerate(moments):
-            connection.execute(
-                "INSERT INTO depthgauge.system_health_metrics (host, kind, target, recorded_at, connections, max_connections,"
-                " response_time, disk_available_bytes, uptime_ratio) VALUES ('web-1', 'database', 'app', %s, %s, 100, %s, %s, %s)",
-                (moment, number % 9, number * 0.25, 10**12 - number, 1.0 if number % 2 else None),
-            )
-            connection.execute(
-                "INSERT INTO depthgauge.performance_metrics (host, kind, target, recorded_at, tps_current, response_count,"
-                " response_sum, response_max, response_histogram) VALUES ('web-1', 'database', 'app', %s, %s, %s, %s, %s, %s)",
-                (moment, number * 1.5, number, number * 0.5, number * 2.0, [number, 1, 0, number * 2]),
-            )
-            connection.execute(
-                "INSERT INTO depthgauge.dirty_buckets (rollup, bucket)"
-                " SELECT r, date_trunc('hour', %s::timestamptz) FROM unnest(ARRAY['system_health_metrics_1h', 'performance_metrics_1h']) r",
-                (moment,),
-            )
+def response_times(seq: int) -> tuple[float, ...]:
+    """Return the samples of a slot, in seconds; their sums are exact in every order."""
+    return tuple(2.0**-power * (1 + (seq + power) % 5) for power in range(seq % 9))
+
+
+def with_health(seq: int, slot: datetime, *, host: str = "db-1") -> Snapshot:
+    """Return a snapshot of servers, this host and a URL, with numbers that are unknown now and then, and no queue."""
+    seen = slot + timedelta(milliseconds=50)
+    known = seq % 7 != 0
+    times = response_times(seq)
+    response = health.response(
+        current=times[-1] if times else None, slot=histogram_of(times), total=histogram_of(response_times(8))
+    )
+    connections = {"active": seq % 9, "idle": 2} if known else {}
+    return make_snapshot(
+        seq,
+        base=slot,
+        slot=slot,
+        host=host,
+        queues=(),
+        supervisors=(),
+        redis_servers=(health.server(seen, hit_ratio=seq % 4 / 4 if known else None, clients=seq),),
+        databases=(
+            health.database(
+                seen,
+                connections=connections,
+                response=response,
+                tps=Rate(current=seq * 0.5 if known else None),
+                active_queries=seq % 3,
+                failed_jobs=None,
+            ),
+        ),
+        machine=health.machine(seen, cpu_ratio=seq % 8 / 8, uptime_ratio=1.0 if known else None),
+        probes=(health.probe(seen, up=known, response=response),),
+    )
 
 
 def contents(dsn: str) -> dict[str, list[tuple[Any, ...]]]:

@@ -5,7 +5,7 @@ fits into a minute, and the time after which a silent database is cut off.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 import cli.exporter
 import cli.sink
 from cli.main import main
+from depthgauge.reload import Reloaded
 from exporter.settings import ExporterSettings
 from sink.daemon import Sink
 
@@ -30,8 +31,8 @@ def hurry(*, interval: float | None = None, database_deadline: float | None = No
 def _hurried_main() -> None:
     run = cli.exporter.run
 
-    def run_hurried(settings: ExporterSettings) -> int:
-        return run(replace(settings, interval=float(os.environ.get(INTERVAL, settings.interval))))
+    def run_hurried(settings: ExporterSettings, load: Callable[[], Reloaded] | None = None) -> int:
+        return run(replace(settings, interval=float(os.environ.get(INTERVAL, settings.interval))), load)
 
     cli.exporter.run = run_hurried
     if DEADLINE in os.environ:

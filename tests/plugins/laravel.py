@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from psycopg import conninfo
 
 from tests.plugins.redis_server import RedisServer
 
@@ -16,9 +17,14 @@ TIMEOUT = 30.0
 
 
 class LaravelApp:
-    """One application: a writable copy of the fixture, its Redis and its key prefix (None: Laravel's default)."""
+    """One application: a writable copy of the fixture, its Redis and its key prefix (None: Laravel's default).
 
-    def __init__(self, folder: Path, redis: RedisServer, *, prefix: str | None = None) -> None:
+    With the DSN of a database it keeps its failed jobs there, once ``make_failed_jobs`` has made the table.
+    """
+
+    def __init__(
+        self, folder: Path, redis: RedisServer, *, prefix: str | None = None, database: str | None = None
+    ) -> None:
         self.folder = folder
         self._workers: list[subprocess.Popen[bytes]] = []
         shutil.copytree(SOURCE, folder, dirs_exist_ok=True)
@@ -27,6 +33,9 @@ class LaravelApp:
         self._environment = {"PATH": os.environ["PATH"], "REDIS_PORT": str(redis.port)}
         if prefix is not None:
             self._environment["REDIS_PREFIX"] = prefix
+        if database is not None:
+            where = conninfo.conninfo_to_dict(database)
+            self._environment |= {"DB_PORT": str(where["port"]), "DB_DATABASE": str(where["dbname"])}
 
     def artisan(self, *words: str) -> str:
         """Run one command to its end and return what it printed."""
@@ -42,6 +51,12 @@ class LaravelApp:
         )
         assert done.returncode == 0, f"php artisan {words} failed: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def make_failed_jobs(self) -> None:
+        """Make the table of failed jobs with Laravel's own migration."""
+        (self.folder / "database" / "migrations").mkdir(parents=True)
+        self.artisan("queue:failed-table")
+        self.artisan("migrate", "--force")
 
     def dispatch(
         self, queue: str, marker: str, *, mode: str = "finish", delay: int | None = None, size: int = 0
@@ -91,8 +106,8 @@ def make_laravel(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisSe
     """Give a function that makes applications on ``redis_server``: ``make_laravel(prefix="shop_")``."""
     apps: list[LaravelApp] = []
 
-    def make(*, prefix: str | None = None) -> LaravelApp:
-        apps.append(LaravelApp(tmp_path_factory.mktemp("laravel"), redis_server, prefix=prefix))
+    def make(*, prefix: str | None = None, database: str | None = None) -> LaravelApp:
+        apps.append(LaravelApp(tmp_path_factory.mktemp("laravel"), redis_server, prefix=prefix, database=database))
         return apps[-1]
 
     yield make

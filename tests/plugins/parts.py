@@ -58,10 +58,12 @@ def distribution(name: str, module: str) -> str | None:
 
 
 def find_laravel() -> str | None:
-    """Return the framework's version where PHP, its Redis extension and the framework are there."""
+    """Return the framework's version where PHP, its extensions for Redis and PostgreSQL and the framework are there."""
     if not all(Path(path).exists() for path in LARAVEL_FILES):
         return None
-    return version_of("php", "-r", 'if (!extension_loaded("redis")) exit(1); echo PHP_VERSION;')
+    return version_of(
+        "php", "-r", 'if (!extension_loaded("redis") || !extension_loaded("pdo_pgsql")) exit(1); echo PHP_VERSION;'
+    )
 
 
 def find_chromium() -> str | None:
@@ -147,7 +149,12 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
                 name="laravel",
                 find=find_laravel,
                 how=apt(
-                    "php-cli", "php-redis", "php-laravel-framework", "php-illuminate-queue", "php-illuminate-redis"
+                    "php-cli",
+                    "php-pgsql",
+                    "php-redis",
+                    "php-laravel-framework",
+                    "php-illuminate-queue",
+                    "php-illuminate-redis",
                 ),
             ),
             Part(

@@ -54,9 +54,10 @@ def binaries(folder: Path) -> Path:
 
 
 class PostgresServer:
-    """A server with data of its own: ``dsn`` is its superuser's, ``pid`` its postmaster's."""
+    """A server with data of its own and some settings besides: ``dsn`` is its superuser's, ``pid`` its postmaster's."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self._settings = {**SETTINGS, **settings}
         self._user = SYSTEM_USER if os.geteuid() == 0 else None
         self._top = Path(tempfile.mkdtemp(prefix="depthgauge-postgres-"))
         self._data = self._top / "data"
@@ -70,6 +71,10 @@ class PostgresServer:
     @property
     def dsn(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def data(self) -> Path:
+        return self._data
 
     @property
     def pid(self) -> int:
@@ -97,7 +102,7 @@ class PostgresServer:
                 capture_output=True,
                 timeout=START_TIMEOUT,
             )
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [binaries(self._top) / "postgres", "-D", self._data, "-p", str(self.port), *options],

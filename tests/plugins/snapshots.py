@@ -18,6 +18,7 @@ from depthgauge.snapshot import (
     Supervisor,
     WorkerProcesses,
 )
+from tests.plugins import health
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
@@ -116,7 +117,15 @@ def full(**changes: Any) -> Snapshot:
             status("redis", "default", errors={"timeout": 2, "refused": 1}),
             status("redis", "other", ok=False, error="refused", last_success_at=None, errors={"refused": 9}),
             status("processes", "proc"),
+            status("redis_server", "default"),
+            status("database", "app"),
+            status("host", "machine"),
+            status("probe", "site"),
         ),
+        "redis_servers": (health.server(ago(0.4)),),
+        "databases": (health.database(ago(0.4)),),
+        "machine": health.machine(ago(0.4)),
+        "probes": (health.probe(ago(0.4)),),
         "drops": {"bus_away": 3, "bus_full": 0},
     }
     return snapshot_of(**{**values, **changes})

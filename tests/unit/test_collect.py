@@ -264,3 +264,64 @@ def test_a_defect_in_reading_proc_keeps_the_process_states() -> None:
     assert snapshot.supervisors[0].processes[0].state == ProcessState.RUNNING
     status = next(status for status in snapshot.sources if status.kind == "processes")
     assert (status.ok, status.error) == (False, "internal")
+
+
+def test_a_collection_that_is_brought_forward_reads_what_is_quick_and_tells_no_events(stage: Stage) -> None:
+    stage.take(seq=1)
+    stage.clock.step(0.2)
+    early = stage.collector.take(stage.clock(), seq=0, within=0.2)
+
+    assert (stage.supervisor.calls, stage.redis.calls) == (2, 2)
+    assert early.events == ()
+    assert [seq for seq, _ in stage.gathered] == [1]
+    assert early.queues[0].observed_at == stage.clock()
+
+
+def test_a_collection_that_is_brought_forward_ends_in_time_and_blames_nobody(stage: Stage) -> None:
+    stage.take(seq=1)
+    gate = stage.redis.gate = threading.Event()
+    started = time.monotonic()
+    early = stage.collector.take(stage.clock(), seq=0, within=0.1)
+
+    assert time.monotonic() - started < 0.35
+    assert [status.ok for status in early.sources] == [True, True, True]
+    assert [part.redis for part in early.queues] == ["default"]
+    gate.set()
+
+
+def test_a_slow_supervisord_is_not_asked_out_of_turn(stage: Stage) -> None:
+    def slowly() -> Supervisor:
+        time.sleep(0.15)  # the source's own duration is what is tested: 30 % of the interval
+        return stage.supervisor_part()
+
+    stage.supervisor.answer = slowly
+    stage.take(seq=1)
+    stage.collector.take(stage.clock(), seq=0, within=0.4)
+    assert stage.supervisor.calls == 1
+    stage.take(seq=2)  # its rest
+    stage.take(seq=3)
+    assert stage.supervisor.calls == 2
+
+
+def test_slots_and_numbers_go_on_as_if_nothing_had_been_brought_forward() -> None:
+    stage = Stage(interval=0.5)
+    stop = threading.Event()
+    seen: list[Snapshot] = []
+
+    def emit(snapshot: Snapshot) -> None:
+        seen.append(snapshot)
+        if len(seen) == 1:
+            stage.collector.demand.ask()
+        else:
+            stage.clock.step(0.5)
+        if len(seen) == 4:
+            stop.set()
+
+    try:
+        stage.collector.run(emit, stop)
+    finally:
+        stage.collector.close()
+
+    assert [snapshot.seq for snapshot in seen] == [0, 0, 1, 2]
+    assert [snapshot.cycle.skipped for snapshot in seen] == [0, 0, 0, 0]
+    assert seen[1].slot == seen[0].slot

