@@ -28,4 +28,7 @@ pytest_plugins = [
     "tests.plugins.reliability",
     "tests.plugins.stage",
     "tests.plugins.hour",
+    "tests.plugins.browser",
+    "tests.plugins.fleet",
+    "tests.plugins.screenshots",
 ]

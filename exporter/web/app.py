@@ -1,13 +1,10 @@
-"""What the exporter serves: metrics, health and a landing page; every other path is 404."""
+"""What the exporter serves: metrics, health and the status page; every other path is 404."""
 
-import html
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from depthgauge import __version__
 from depthgauge.httpd import App, Request, Response, text
 from depthgauge.snapshot import EXPIRY_INTERVALS, Snapshot
 from exporter.render import Renderer
@@ -15,43 +12,7 @@ from exporter.settings import ExporterSettings
 from exporter.store import SnapshotStore
 from exporter.web.api import PREFIX, not_found
 from exporter.web.page import MetricsPage
-
-_POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
-_LANDING: Final = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Depthgauge exporter</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem }}
-dt {{ font-weight: 600 }}
-</style>
-</head>
-<body>
-<main>
-<h1>Depthgauge exporter</h1>
-<p>Watches job queues and the workers that drain them.</p>
-<dl>
-<dt>Version</dt><dd>{version}</dd>
-<dt>Host</dt><dd>{host}</dd>
-<dt>Interval</dt><dd>{interval:g} seconds</dd>
-<dt>Last snapshot</dt><dd>{taken}</dd>
-</dl>
-<ul>
-<li><a href="{metrics}">Metrics</a></li>
-<li><a href="/-/healthy">Healthy</a></li>
-<li><a href="/-/ready">Ready</a></li>
-</ul>
-</main>
-</body>
-</html>
-"""
+from exporter.web.static import StatusPage
 
 
 def make_app(
@@ -76,19 +37,6 @@ def make_app(
         clock=clock,
     )
 
-    def landing(_: Request) -> Response:
-        taken = store.latest.taken_at.isoformat(timespec="seconds") if store.latest is not None else "none yet"
-        page = _LANDING.format(
-            version=html.escape(__version__),
-            host=html.escape(settings.host),
-            interval=settings.interval,
-            taken=html.escape(taken),
-            metrics=html.escape(settings.web.telemetry_path),
-        )
-        return Response(
-            200, page.encode(), content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY}
-        )
-
     def healthy(_: Request) -> Response:
         return text(200, "healthy")
 
@@ -100,8 +48,8 @@ def make_app(
             return text(503, f"not ready: the last collection ended {age.total_seconds():.0f} s ago")
         return text(200, "ready")
 
+    page = StatusPage(interval=settings.interval, telemetry_path=settings.web.telemetry_path)
     routes: dict[str, Callable[[Request], Response]] = {
-        "/": landing,
         "/-/healthy": healthy,
         "/-/ready": ready,
         settings.web.telemetry_path: lambda _: metrics.response(),
@@ -109,7 +57,7 @@ def make_app(
     }
 
     def app(request: Request) -> Response:
-        route = routes.get(request.path)
+        route = routes.get(request.path) or page.route(request)
         if route is None and request.path.startswith(PREFIX):
             return not_found(request)
         if route is None:

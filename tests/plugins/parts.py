@@ -104,6 +104,12 @@ def find_community() -> str | None:
     return str(json.loads(package.read_text())["version"])
 
 
+def find_axe() -> str | None:
+    """Return the version of axe-core, the checker of accessibility, from npm; it runs in the browser."""
+    package = NPM / "node_modules" / "axe-core" / "package.json"
+    return str(json.loads(package.read_text())["version"]) if package.exists() else None
+
+
 def libfaketime() -> Path | None:
     """Return the library that gives a process another clock; None where it is missing."""
     return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
@@ -134,6 +140,8 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             Part(name="tmpfs", find=find_tmpfs, how="run the tests as root where mount is allowed"),
             Part(name="redis-server", find=lambda: version_of("redis-server", "--version"), how=apt("redis-server")),
             Part(name="chromium", find=find_chromium, how=apt("chromium", "chromium-driver")),
+            Part(name="node", find=lambda: version_of("node", "--version"), how="install node"),
+            Part(name="axe", find=find_axe, how="install node and npm, then: npm ci --prefix tests/npm"),
             Part(name="pgbouncer", find=find_pgbouncer, how=apt("pgbouncer")),
             Part(name="prometheus", find=lambda: version_of("prometheus", "--version"), how=apt("prometheus")),
             Part(name="promtool", find=lambda: version_of("promtool", "--version"), how=apt("prometheus")),

@@ -185,6 +185,8 @@ class Supervisord:
 
     def family(self) -> list[psutil.Process]:
         """Return supervisord and everything below it that is alive."""
+        if self._pid is None:
+            return []  # psutil takes None for this very process
         try:
             root = psutil.Process(self._pid)
             return [root, *root.children(recursive=True)]

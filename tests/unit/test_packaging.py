@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from depthgauge import __version__
+from exporter.web.static import read_files
 from tests.plugins.repo import repo_root
 
 FLOORS = ("depthgauge", "exporter", "sink", "cli")
@@ -62,13 +63,20 @@ def test_every_folder_with_code_is_a_package() -> None:
 @source_tree
 def test_every_data_file_of_the_packages_would_be_shipped() -> None:
     top = repo_root()
-    patterns = project()["tool"]["setuptools"]["package-data"]["*"]
+    data = project()["tool"]["setuptools"]["package-data"]
+    packed = {
+        path
+        for package, patterns in data.items()
+        if package != "*"
+        for pattern in patterns
+        for path in top.joinpath(*package.split(".")).glob(pattern)
+    }
     left_out = [
         str(path)
         for floor in (*FLOORS, "sql")
         for path in (top / floor).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".py"
-        if not any(path.match(pattern) for pattern in patterns)
+        if path not in packed and not any(path.match(pattern) for pattern in data["*"])
     ]
     assert not left_out, "package-data in pyproject.toml names no pattern for these"
 
@@ -92,6 +100,11 @@ def test_sql_is_read_as_a_resource_of_the_sink() -> None:
 def test_the_sql_folders_hold_sql() -> None:
     folders = {name.rpartition("/")[0] for name in sql_files(importlib.resources.files("sink.sql"))}
     assert {"migrations", "idempotent", "timescale", "plain"} <= folders
+
+
+def test_the_status_page_is_read_as_a_resource_of_the_exporter() -> None:
+    names = set(read_files())
+    assert {"index.html", "app.js", "style.css", "uplot/uPlot.iife.min.js", "uplot/LICENSE"} <= names
 
 
 @pytest.mark.parametrize("floor", FLOORS)
