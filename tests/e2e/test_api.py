@@ -14,6 +14,7 @@ from depthgauge.stream import HOSTS, LATEST_PREFIX
 from tests.plugins.api import Answer, state_of
 from tests.plugins.daemons import Daemon, MakeDaemon
 from tests.plugins.redis_server import MakeRedis, RedisServer
+from tests.plugins.supervisord import MakeSupervisord, Program, python
 from tests.plugins.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("redis-server", "rq")]
@@ -197,3 +198,44 @@ def test_headers_and_methods(make_daemon: MakeDaemon, redis_server: RedisServer,
     assert Answer(daemon, "/api/nothing").told["error"]["code"] == "not_found"
     assert Answer(daemon, f"{STATS}?x=1").told["error"]["parameter"] == "x"
     assert Answer(daemon, STATS).told["source"] == "direct"
+
+
+@pytest.mark.needs("supervisord")
+def test_processes_of_a_real_supervisord(
+    make_daemon: MakeDaemon, redis_server: RedisServer, make_supervisord: MakeSupervisord, tmp_path: Path
+) -> None:
+    supervisord = make_supervisord(
+        [
+            Program("busy", python("while True: pass")),
+            Program("idle", python("import time; time.sleep(600)")),
+            Program("gone", python("raise SystemExit(3)")),
+        ]
+    )
+    sections = (
+        f'[[supervisor]]\nname = "main"\nurl = "{supervisord.unix_url}"\n'
+        '[[supervisor.queues]]\nprogram = "idle"\nsystem = "rq"\nqueues = ["high", "low"]\n'
+        '[[supervisor]]\nname = "away"\nurl = "unix:///nonexistent/s.sock"\n'
+    )
+    told = config(tmp_path, "web-1", {"a": redis_server}, None) + sections
+    daemon = make_daemon("exporter", told, folder=tmp_path).ready()
+
+    def read() -> Any:
+        found = Answer(daemon, "/api/system/workers").told
+        return found if any(each["cpuRatio"] for each in found["data"]) else None
+
+    found = wait_for(read, 20, what="a second reading tells the share of a CPU", step=0.2)
+    busy, gone, idle = sorted(found["data"], key=lambda each: str(each["process"]))
+
+    assert (busy["process"], busy["state"], busy["stateCode"]) == ("busy", "RUNNING", 20)
+    assert 0.05 < busy["cpuRatio"] <= 1.3
+    assert busy["uptimeSeconds"] >= 1
+    assert busy["residentMemoryBytes"] > 1_000_000
+    assert idle["queues"] == [{"redis": "a", "system": "rq", "queue": name} for name in ("high", "low")]
+    assert idle["cpuRatio"] < 0.3
+    assert (gone["state"], gone["exitStatus"], gone["pid"], gone["uptimeSeconds"]) == ("EXITED", 3, None, None)
+    ups = {each["supervisor"]: (each["up"], each["running"]) for each in found["supervisors"]}
+    assert ups == {"main": (True, 2), "away": (False, None)}
+    stats = Answer(daemon, STATS).told
+    assert (stats["workers"], stats["workersByQueue"]) == (1, {"high": 1, "low": 1})
+    [lost] = [each for each in Answer(daemon, "/api/system/health").told["sources"] if not each["up"]]
+    assert (lost["kind"], lost["target"], lost["error"]) == ("supervisor", "away", "socket_missing")
