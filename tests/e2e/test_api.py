@@ -19,7 +19,8 @@ from tests.plugins.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("redis-server", "rq")]
 
-INTERVAL = 1.0
+INTERVAL = 2.0
+"""Seconds; at one second a lease, which lasts 1.5 at least, is taken over later than three intervals."""
 HOSTS_OF_FLEET = ("web-1", "web-2", "web-3")
 STATS = "/api/system/queue/stats"
 
