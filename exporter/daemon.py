@@ -203,9 +203,9 @@ class Daemon:
 
     def _emit(self, snapshot: Snapshot) -> None:
         self.store.put(snapshot)
-        self._recent.feed([snapshot])
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
+        self._recent.feed([snapshot])
 
     def _settled(self, seq: int) -> None:
         self._assembly.events.settled(seq)
