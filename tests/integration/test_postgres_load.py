@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("postgres")
 
 SECONDS: Final = 90
 """At most: it is ended when enough was read."""
-READINGS: Final = 3
+READINGS: Final = 2
 """Rates that are compared: each is over five seconds."""
 
 
