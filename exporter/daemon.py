@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from depthgauge.backoff import Backoff
+from depthgauge.history import History
 from depthgauge.httpd import Server
 from depthgauge.redis_link import client
 from depthgauge.settings import BusSettings
@@ -107,7 +108,9 @@ def _depot(
 class Daemon:
     """One exporter; ``run`` blocks until it is told to stop."""
 
-    def __init__(self, settings: ExporterSettings, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, settings: ExporterSettings, *, history: History | None = None, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._settings = settings
         run_id = uuid.uuid4().hex
         registry = CollectorRegistry()
@@ -137,6 +140,7 @@ class Daemon:
             registry=registry,
             clock=clock,
             visible=leases.visible if leases is not None else _as_it_is,
+            history=history,
         )
         self.server = Server(settings.web, app)
         registry.register(_ServerMetrics(self.server))

@@ -21,7 +21,7 @@ def exporter(
         assert configuration.exporter is not None
         from cli.exporter import run  # noqa: PLC0415  help need not load it
 
-        context.exit(run(configuration.exporter))
+        context.exit(run(configuration.exporter, configuration.history))
 
 
 @click.command()

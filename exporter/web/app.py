@@ -8,11 +8,14 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from depthgauge import __version__
+from depthgauge.history import History
 from depthgauge.httpd import App, Request, Response, text
 from depthgauge.snapshot import EXPIRY_INTERVALS, Snapshot
 from exporter.render import Renderer
 from exporter.settings import ExporterSettings
 from exporter.store import SnapshotStore
+from exporter.web.historical import PATH as HISTORICAL
+from exporter.web.historical import Historical
 from exporter.web.page import MetricsPage
 
 _POLICY: Final = (
@@ -60,8 +63,12 @@ def make_app(
     registry: CollectorRegistry,
     clock: Callable[[], datetime],
     visible: Callable[[Snapshot], Snapshot],
+    history: History | None = None,
 ) -> App:
-    """Return the application. ``visible`` takes away what this exporter may not show any more; it is asked at each scrape."""
+    """Return the application. ``visible`` takes away what this exporter may not show any more; it is asked at each scrape.
+
+    ``history`` answers questions about what was, where there is a database to ask.
+    """
     configured = [(each.name, queue) for each in settings.redis for queue in configured_names(each.queues)]
     metrics = MetricsPage(
         _Visible(store, visible),
@@ -99,6 +106,7 @@ def make_app(
         "/-/healthy": healthy,
         "/-/ready": ready,
         settings.web.telemetry_path: lambda _: metrics.response(),
+        HISTORICAL: Historical(history, clock=clock),
     }
 
     def app(request: Request) -> Response:
