@@ -68,8 +68,8 @@ def parameters(query: str) -> list[tuple[str, str]]:
     """Return the parameters of a request's query in their order; raise BadParameter where it is malformed."""
     try:
         # A request's head was read as Latin-1; what clients mean is UTF-8.
-        pairs = parse_qsl(query.encode("latin-1"), keep_blank_values=True, max_num_fields=2 * len(NAMES))
-        return [(name.decode(), value.decode()) for name, value in pairs]
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=2 * len(NAMES), encoding="latin-1")
+        return [(name.encode("latin-1").decode(), value.encode("latin-1").decode()) for name, value in pairs]
     except UnicodeError:
         raise BadParameter("query", "it is no UTF-8") from None
     except ValueError:

@@ -13,6 +13,7 @@ from typing import Final
 import cli.exporter
 import cli.sink
 from cli.main import main
+from depthgauge.settings import HistorySettings
 from exporter.settings import ExporterSettings
 from sink.daemon import Sink
 
@@ -30,8 +31,8 @@ def hurry(*, interval: float | None = None, database_deadline: float | None = No
 def _hurried_main() -> None:
     run = cli.exporter.run
 
-    def run_hurried(settings: ExporterSettings) -> int:
-        return run(replace(settings, interval=float(os.environ.get(INTERVAL, settings.interval))))
+    def run_hurried(settings: ExporterSettings, history: HistorySettings | None = None) -> int:
+        return run(replace(settings, interval=float(os.environ.get(INTERVAL, settings.interval))), history)
 
     cli.exporter.run = run_hurried
     if DEADLINE in os.environ:
