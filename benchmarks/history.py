@@ -1,70 +1,99 @@
-"""``make bench``, history's part: what the API's and the dashboards' questions take over 30 days at 15 s and 20 queues.
+"""``make bench``, history's part: what questions take over 30 days at 15 s and 20 queues of one host.
 
-Fills a freshly migrated database of each kind that can be had here, has upkeep make its rollups, and prints medians of the
-same reader that the API uses, and of the queries of sql/queries.sql. The servers are those of the tests.
+Fills a freshly migrated database of each kind that can be had here, has upkeep make its rollups, and prints medians: of the
+reader that the API uses (the answer as JSON included), and of the queries of sql/queries.sql. The servers are those of the tests.
 """
 
-from datetime import datetime, timedelta
+import argparse
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from importlib import resources
 from typing import Final
 
+import msgspec
 import psycopg
 
-QUEUES: Final = 20
-INTERVAL: Final = 15
+from benchmarks.sink import servers
+from depthgauge.history_parameters import parse
+from depthgauge.secrets import Secret
+from sink.history import history_reader
+from sink.migrate import migrate
+from tests.plugins.past import fill, roll_up
+from tests.plugins.timescale_server import fresh_database
 
-_QUEUES: Final = """
-INSERT INTO depthgauge.worker_snapshots (host, redis, system, queue, recorded_at, workers, registry_workers, busy_workers,
-    pending, processing, delayed, retry, blocked, failed, dead, completed, oldest_job_age, avg_processing_time)
-SELECT 'web-' || h, 'default', 'rq', 'queue-' || lpad(q::text, 2, '0'), at, q %% 4, 3, 1,
-    (hashint4(q * 7919 + n) & 1023), n %% 5, n %% 7, 0, 0, n %% 40, 0, n::bigint * 3, (n %% 100) * 0.5, 0.25
-FROM generate_series(0, %(slots)s - 1) n, generate_series(1, %(hosts)s) h, generate_series(1, %(queues)s) q,
-    LATERAL (SELECT %(start)s + n * %(interval)s AS at) t
-ORDER BY at, h, q
-"""
-_HOSTS: Final = """
-INSERT INTO depthgauge.queue_metrics
-SELECT 'web-' || h, at, 30, m.workers, 9000, 40, 60, 300, n::bigint * 60, m.pending, m.failed
-FROM generate_series(0, %(slots)s - 1) n, generate_series(1, %(hosts)s) h,
-    LATERAL (SELECT %(start)s + n * %(interval)s AS at) t,
-    LATERAL (SELECT jsonb_object_agg('queue-' || lpad(q::text, 2, '0'), q %% 4) AS workers,
-                    jsonb_object_agg('queue-' || lpad(q::text, 2, '0'), hashint4(q * 7919 + n) & 1023) AS pending,
-                    jsonb_object_agg('queue-' || lpad(q::text, 2, '0'), n %% 40) AS failed
-             FROM generate_series(1, %(queues)s) q) m
-"""
-_LEDGER: Final = """
-INSERT INTO depthgauge.snapshots
-SELECT 'web-' || h, 'bench', n, at, at, '{}'
-FROM generate_series(0, %(slots)s - 1) n, generate_series(1, %(hosts)s) h,
-    LATERAL (SELECT %(start)s + n * %(interval)s AS at) t
-"""
-_MARKS: Final = """
-INSERT INTO depthgauge.dirty_buckets (rollup, bucket)
-SELECT r, b FROM unnest(ARRAY['worker_snapshots_5m', 'queue_metrics_5m']) r,
-    generate_series(%(start)s, %(start)s + %(slots)s * %(interval)s - interval '1 second', interval '5 minutes') b
-"""
+DAYS: Final = 30
+DAY: Final = timedelta(days=1)
+_NAMED: Final = re.compile(r"^-- name: (.+)\n((?:.*\n)*?.*);$", re.MULTILINE)
 
 
-def fill(dsn: str, start: datetime, days: int, hosts: int) -> int:
-    """Write days of history, roll them up; return the number of queues' rows."""
-    slots = 86_400 // INTERVAL
-    with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as connection:
-        partitions = connection.execute("SELECT to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL")
-        if partitions.fetchone() == (True,):
-            connection.execute(
-                "SELECT depthgauge.ensure_partitions(%s)", ([(start + timedelta(days=n)).date() for n in range(days)],)
-            )
-        for day in range(days):
-            given = {
-                "slots": slots,
-                "hosts": hosts,
-                "queues": QUEUES,
-                "start": start + timedelta(days=day),
-                "interval": timedelta(seconds=INTERVAL),
-            }
-            connection.execute(_QUEUES, given)
-            connection.execute(_HOSTS, given)
-            connection.execute(_LEDGER, given)
-            connection.execute(_MARKS, given)
-        connection.execute("CALL depthgauge.maintain()")
-        connection.execute("ANALYZE")
-    return slots * hosts * QUEUES * days
+def questions(midnight: datetime) -> Mapping[str, dict[str, str]]:
+    """Return what is asked of the API, by what it is; ``midnight`` ends the data."""
+    a_day = {"start_date": (midnight - 2 * DAY).isoformat(), "end_date": (midnight - DAY).isoformat()}
+    all_of_it = {"start_date": (midnight - DAYS * DAY).isoformat(), "end_date": midnight.isoformat()}
+    return {
+        "an hour by minutes": {"start_date": (midnight - DAY / 24).isoformat(), "end_date": midnight.isoformat()},
+        "a day by minutes": a_day,
+        "a day by minutes, one queue": a_day | {"queue": "queue-07"},
+        "5 days by 5 minutes": {"start_date": (midnight - 5 * DAY).isoformat(), "end_date": midnight.isoformat()},
+        "30 days by hours": all_of_it,
+        "30 days by minutes, first page": all_of_it | {"step": "60"},
+    }
+
+
+def median(times: int, call: Callable[[], object]) -> float:
+    """Return the median of some calls, in milliseconds, after one that does not count."""
+    call()
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        call()
+        taken.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(taken)
+
+
+def ask(dsn: str, edition: str, midnight: datetime, times: int) -> None:
+    """Measure the API's questions; print a line each."""
+    with history_reader(Secret(dsn)) as reader:
+        for name, told in questions(midnight).items():
+            query = parse(told.items(), midnight)
+            took = median(times, lambda query=query: msgspec.json.encode(reader.read(query)))  # type: ignore[misc]  # a default
+            page = reader.read(query)
+            print(f"history     {edition}, {name}: {took:.0f} ms ({page.count} records from {page.resolution} rows)")
+
+
+def dashboards(dsn: str, edition: str, midnight: datetime, times: int) -> None:
+    """Measure the queries of sql/queries.sql over their usual ranges; print a line each."""
+    text = resources.files("sink.sql").joinpath("queries.sql").read_text()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for name, query in _NAMED.findall(text):
+            days = 30 if "hour" in name else 5 if "five minutes" in name else 1
+            given = {"start": midnight - days * DAY, "end": midnight, "queue": "queue-07"}
+            typed = re.sub(r":'(start|end)'", r"%(\1)s::timestamptz", query).replace(":'queue'", "%(queue)s").encode()
+            took = median(times, lambda typed=typed, given=given: connection.execute(typed, given).fetchall())  # type: ignore[misc]  # defaults
+            print(f"history     {edition}, query {name!r} over {days} d: {took:.0f} ms")
+
+
+def main(times: int = 9, only: str | None = None) -> None:
+    """Measure every kind of database."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with servers() as found:
+        for edition, server in found.items():
+            if only in (None, edition):
+                with fresh_database(server) as dsn:
+                    migrate(Secret(dsn))
+                    rows = fill(dsn, midnight - DAYS * DAY, days=DAYS)
+                    roll_up(dsn)
+                    print(f"history     {edition}: {rows} rows of queues in {DAYS} days", flush=True)
+                    ask(dsn, edition, midnight, times)
+                    dashboards(dsn, edition, midnight, times)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=9, help="calls that each median is of")
+    parser.add_argument("--only", choices=("plain", "timescaledb"), help="one kind of database")
+    told = parser.parse_args()
+    main(told.times, told.only)

@@ -6,7 +6,7 @@ each number the last that is known. What was read in full is told by the host's 
 """
 
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple, TypeAlias
 
@@ -73,7 +73,7 @@ def chosen(slots: Slots, step: timedelta) -> frozenset[Moment]:
     return frozenset(counted)
 
 
-def array_of(counted: Iterable[Collection[Moment]]) -> str:
+def array_of(counted: Iterable[Iterable[Moment]]) -> str:
     """Return all of these moments as PostgreSQL writes an array of times."""
     times = (EPOCH + timedelta(microseconds=each) for each in sorted(set().union(*counted)))
     return f"{{{','.join(map(str, times))}}}"
@@ -82,7 +82,7 @@ def array_of(counted: Iterable[Collection[Moment]]) -> str:
 def records(
     series: Iterable[Series],
     slots: Sequence[Slots],
-    counted: Mapping[str, Collection[Moment]],
+    counted: Mapping[str, frozenset[Moment]],
     *,
     step: timedelta,
     one_queue: bool,
@@ -93,8 +93,7 @@ def records(
     those that serve it, else each process stands once.
     """
     width = step // _MICROSECOND
-    everything = set().union(*counted.values())
-    kept = [_kept(each, counted[each.host], everything) for each in series if each.host in counted]
+    kept = [_kept(each, counted[each.host]) for each in series if each.host in counted]
     axis = _Axis(width, (each.moments for each in kept))
     fleet = _merged(kept, axis)
     if not axis.buckets:
@@ -168,10 +167,10 @@ class _Axis:
         return line
 
 
-def _kept(one: Series, counted: Collection[Moment], everything: Collection[Moment]) -> Series:
+def _kept(one: Series, counted: frozenset[Moment]) -> Series:
     """Return the rows whose moments count, in the order of time."""
     moments = one.moments
-    if len(counted) == len(everything) and all(map(operator.lt, moments, moments[1:])):
+    if counted.issuperset(moments) and all(map(operator.lt, moments, moments[1:])):
         return one
     order = sorted((index for index, each in enumerate(moments) if each in counted), key=moments.__getitem__)
     numbers = Numbers(*([column[index] for index in order] for column in one.numbers))

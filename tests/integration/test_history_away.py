@@ -90,7 +90,7 @@ def test_a_hundred_callers_of_a_database_that_is_not_there(caplog: pytest.LogCap
 def test_a_server_that_is_restarted(own_postgres_server: PostgresServer) -> None:
     migrate(Secret(own_postgres_server.dsn))
     with history_reader(Secret(own_postgres_server.dsn)) as reader:
-        with ThreadPoolExecutor(20) as pool:
+        with ThreadPoolExecutor(WAITING) as pool:
             assert all(pool.map(lambda _: answers(reader), range(40))), "all connections are made and used"
         own_postgres_server.stop()
         own_postgres_server.start()
@@ -147,10 +147,12 @@ def test_a_reader_that_may_only_read(filled: str, role: str) -> None:
 def test_nothing_can_be_written_through_it(filled: str) -> None:
     with history_reader(Secret(filled)) as reader:
         assert answers(reader)
-        with reader._pool.connection() as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            connection.execute("BEGIN").connection.rollback()
-            with connection.transaction():
-                connection.execute("DELETE FROM depthgauge.series")
+        with (
+            reader._pool.connection() as connection,
+            connection.transaction(force_rollback=True),
+            pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+        ):
+            connection.execute("DELETE FROM depthgauge.series")
 
 
 def test_a_schema_that_is_not_ours(filled: str) -> None:

@@ -122,6 +122,7 @@ def test_without_a_database_it_says_so(tmp_path: Path) -> None:
 
 def test_a_pipe_that_closes_and_ctrl_c_are_quiet(filled: str, config: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "history", "--config.file", str(config), *a_day("--format", "csv")]
+    command += ["--log.level", "warn"]
     piped = subprocess.run(
         ["bash", "-o", "pipefail", "-c", '"$@" | head -n 2', "-", *command],
         capture_output=True,

@@ -212,7 +212,7 @@ def fill(dsn: str, start: datetime, *, days: int, hosts: int = 1, queues: int = 
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as connection:
         asked = connection.execute("SELECT to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL")
         if asked.fetchone() == (True,):
-            wanted = [(start + timedelta(days=number)).date() for number in range(days)]
+            wanted = [(start + timedelta(days=number)).date() for number in range(days + 1)]
             connection.execute("SELECT depthgauge.ensure_partitions(%s)", (wanted,))
         for day in range(days):
             given = {
