@@ -22,9 +22,10 @@ from depthgauge.history import (
     ceiling,
     digest,
 )
+from depthgauge.lifeline import Lifeline
 from depthgauge.secrets import Secret, masked
 from sink import history_queries as queries
-from sink.connect import Lifeline, parameters
+from sink.connect import parameters
 from sink.history_records import Series, Slots, array_of, chosen, records
 from sink.schema import Connection, check_schema
 
