@@ -112,7 +112,7 @@ def assert_tells_what_is_wrong(browser: Browser, address: str) -> None:
     assert re.search(r"invoices: \d+ jobs wait, nobody works on it", told), told
     assert "#" not in browser.driver.current_url
     assert browser.shown("#sign-in") == []
-    browser.find("#history canvas")
+    browser.find("#charts canvas")
     assert browser.console() == []
     assert browser.violations() == []
 
