@@ -190,7 +190,7 @@ def test_history_that_is_not_configured_is_said_and_the_rest_is_there(browser: B
     fleet.history = False
     browser.open(fleet.url)
     browser.wait_text("#history-status", "History is not configured")
-    assert browser.shown("#charts") == []
+    assert browser.shown("#charts, #history-form") == []
     assert browser.text("#verdict") == "All queues are fine."
 
 
