@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks import sink
+from benchmarks import history, sink
 from benchmarks.stage import Stage, get, timed, until
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import Snapshot
@@ -199,6 +199,7 @@ def main() -> None:
         render(snapshot)
         scrape(stage, told.times)
     sink.main()
+    history.main(told.times)
 
 
 if __name__ == "__main__":

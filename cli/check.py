@@ -10,7 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cli.aspects import bus, database, health, host, listeners, postgres, redis_servers, spool, supervisors, web
+from cli.aspects import (
+    bus,
+    database,
+    health,
+    history,
+    host,
+    listeners,
+    postgres,
+    redis_servers,
+    spool,
+    supervisors,
+    web,
+)
 from cli.aspects.finding import Finding, Look, Status, Subject, run_all
 from cli.config import load, mentions
 from cli.effective import show
@@ -47,6 +59,9 @@ def look(
     looks: list[tuple[Subject, Look]] = [(install, host.look_at_distributions)]
     if exporter is not None:
         looks += _exporter_looks(exporter, run_ids, proc)
+        past = configurations[Role.EXPORTER].history
+        if past is not None:
+            looks.append((Subject(aspect="history", target="exporter"), partial(history.look, past.dsn)))
     if sink is not None:
         looks.append((Subject(aspect="database", target="sink"), partial(database.look, sink.dsn)))
         looks.append((Subject(aspect="web", target="sink"), partial(host.look_at_ports, "sink", sink.web)))

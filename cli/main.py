@@ -14,6 +14,7 @@ from cli.commands.check import check
 from cli.commands.daemons import exporter, sink
 from cli.commands.demo import demo
 from cli.commands.healthcheck import healthcheck
+from cli.commands.history import history
 from cli.commands.listen import listen
 from cli.commands.migrate import migrate
 from cli.commands.quarantine import quarantine
@@ -78,7 +79,7 @@ def main() -> None:
     """
 
 
-for _command in (exporter, sink, migrate, snapshot, check, quarantine, demo, listen, healthcheck):
+for _command in (exporter, sink, migrate, snapshot, check, history, quarantine, demo, listen, healthcheck):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ from cli.reading import Node, SecretFile
 from cli.schema import Role
 from depthgauge import logs
 from depthgauge.reload import Reloaded
+from depthgauge.settings import WebSettings
 
 LIVE: Final = frozenset(
     {"web.token", "web.config_file", "web.cors_origins", "web.rate_limit", "web.rate_burst", "log.level", "log.format"}
 )
 """Settings that take effect without a restart."""
+
+_NO_WEB: Final = WebSettings(listen=())
 
 
 class Reload:
@@ -49,8 +52,7 @@ class Reload:
 
 def _rest(configuration: Configuration) -> tuple[Any, Any]:
     exporter, sink = configuration.exporter, configuration.sink
-    web = configuration.web[Role.SINK]
-    return exporter and replace(exporter, web=web), sink and replace(sink, web=web)
+    return exporter and replace(exporter, web=_NO_WEB), sink and replace(sink, web=_NO_WEB)
 
 
 def _plain(name: str) -> str:

@@ -43,7 +43,7 @@ EXPORTER: Final = Section(
         Key(
             name="state_dir",
             kind=kinds.FILE,
-            help="Folder for what has to outlive a restart: the spool, which keeps snapshots while the bus is away. Without it they wait in memory.",
+            help="Folder for what has to outlive a restart: the spool, which keeps snapshots while the bus is away (without it they wait in memory), and what tells a reboot of the host.",
             env="STATE_DIR",
         ),
         Key(

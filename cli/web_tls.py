@@ -47,8 +47,14 @@ def tls(found: Mapping[str, Entry], section: Entry, folder: Path, complain: Comp
     least, most = (
         _version(given, name, which, complain) for name, which in (("min_version", "TLS12"), ("max_version", "TLS13"))
     )
+    ciphers = _suites(given["cipher_suites"], complain) if "cipher_suites" in given else None
+    if ciphers == ():
+        # Only suites of TLS 1.3 are listed, so nothing of TLS 1.2 is wanted.
+        least = "TLS13"
     if (least, most) == ("TLS13", "TLS12"):
-        complain(given["max_version"].line, given["max_version"].name, "is lower than min_version")
+        complain(
+            section.line, section.name, "allows no version: min_version or cipher_suites want TLS13, max_version TLS12"
+        )
     if cert is None or key is None:
         return None
     preferring = given.get("prefer_server_cipher_suites")
@@ -60,7 +66,7 @@ def tls(found: Mapping[str, Entry], section: Entry, folder: Path, complain: Comp
         client_sans=tuple(words(given["client_allowed_sans"], complain)) if "client_allowed_sans" in given else (),
         min_version=least,
         max_version=most,
-        ciphers=_suites(given["cipher_suites"], complain) if "cipher_suites" in given else (),
+        ciphers=ciphers or (),
         prefer_server_ciphers=flag(preferring, complain, default=True) if preferring else True,
     )
 
@@ -114,11 +120,12 @@ def _version(given: Mapping[str, Entry], name: str, default: str, complain: Comp
     return default
 
 
-def _suites(entry: Entry, complain: Complain) -> tuple[str, ...]:
-    made = []
-    for name in words(entry, complain):
+def _suites(entry: Entry, complain: Complain) -> tuple[str, ...] | None:
+    """Return OpenSSL's names; None where the list is empty, or has a wrong one."""
+    made, names = [], words(entry, complain)
+    for name in names:
         if name not in SUITES:
             complain(entry.line, entry.name, f"the suite {name!r} is not taken; allowed are {', '.join(SUITES)}")
         elif (suite := SUITES[name]) is not None:
             made.append(suite)
-    return tuple(made)
+    return tuple(made) if names and SUITES.keys() >= set(names) else None

@@ -114,6 +114,11 @@ class Database(Part, frozen=True, kw_only=True):
     failed_jobs_error: str | None = None
     """Why they could not: an error kind."""
 
+    @property
+    def active_connections(self) -> int | None:
+        """Connections that run a statement; None where none of their states may be seen."""
+        return self.connections.get("active", 0) if self.connections.keys() - {"unknown"} else None
+
 
 class Disk(Struct, frozen=True, kw_only=True):
     """One mounted file system."""

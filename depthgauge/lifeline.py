@@ -19,7 +19,8 @@ class Lifeline:
     Nothing else does: a frozen server enforces no statement_timeout, and its kernel goes on acknowledging keepalives.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], *, what: str = "the database") -> None:
+        self._what = what
         self._socket = socket.socket(fileno=os.dup(connection.pgconn.socket))
         self._lock = threading.Lock()
         self.expired = False
@@ -49,5 +50,5 @@ class Lifeline:
 
     def _expire(self) -> None:
         self.expired = True
-        log.warning("the database does not answer: cutting the connection")
+        log.warning("%s does not answer: cutting the connection", self._what)
         self.cut()

@@ -36,7 +36,7 @@ class Passwords:
     ) -> None:
         self._hashes = {name: hashed.reveal().encode() for name, hashed in users}
         # An unknown user takes the same time as a known one.
-        self._decoy = next(iter(self._hashes.values()), b"")
+        self._decoy = max(self._hashes.values(), key=lambda hashed: hashed[4:6], default=b"")
         self._salt = salt
         self._wait = wait
         self._check = check

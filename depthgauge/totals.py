@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
+from depthgauge.snapshot import LiveJobs, Queue
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -41,14 +41,17 @@ def totals_of(queues: Iterable[Queue] | None) -> Totals:
             failed_by_queue={},
         )
     each = list(queues)
+    waiting = [queue.live.waiting for queue in each]
+    failed = [_plus(queue.kept.failed, queue.kept.dead) for queue in each]
+    names = [queue.name for queue in each]
     return Totals(
-        pending=_total([queue.live.waiting for queue in each]),
+        pending=_total(waiting),
         processing=_total([queue.live.active for queue in each]),
         delayed=_total([_delayed(queue.live) for queue in each]),
-        failed=_total([_failed(queue.kept) for queue in each]),
+        failed=_total(failed),
         completed=_known([queue.completed_total for queue in each]),
-        pending_by_queue=by_name((queue.name, queue.live.waiting) for queue in each),
-        failed_by_queue=by_name((queue.name, _failed(queue.kept)) for queue in each),
+        pending_by_queue=by_name(zip(names, waiting, strict=True)),
+        failed_by_queue=by_name(zip(names, failed, strict=True)),
     )
 
 
@@ -62,11 +65,14 @@ def by_name(numbers: Iterable[tuple[str, int | None]]) -> dict[str, int]:
 
 
 def _delayed(live: LiveJobs) -> int | None:
-    return _known((live.delayed, live.retry, live.blocked))
+    return _plus(_plus(live.delayed, live.retry), live.blocked)
 
 
-def _failed(kept: KeptJobs) -> int | None:
-    return _known((kept.failed, kept.dead))
+def _plus(one: int | None, other: int | None) -> int | None:
+    """Add what is known; None where nothing is."""
+    if other is None:
+        return one
+    return other if one is None else one + other
 
 
 def _total(numbers: Sequence[int | None]) -> int | None:

@@ -14,6 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 
 from depthgauge.backoff import Backoff
+from depthgauge.history import History
 from depthgauge.httpd import Server
 from depthgauge.redis_link import client
 from depthgauge.reload import Reloaded, Reloader
@@ -36,6 +37,8 @@ from exporter.spool import SPOOL, Limits
 from exporter.store import SnapshotStore
 from exporter.web.api import LiveApi
 from exporter.web.app import make_app
+from exporter.web.historical import PATH as HISTORICAL
+from exporter.web.historical import Historical
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +123,7 @@ class Daemon:
         self,
         settings: ExporterSettings,
         *,
+        history: History | None = None,
         clock: Callable[[], datetime] = utc_now,
         load: Callable[[], Reloaded] | None = None,
     ) -> None:
@@ -162,7 +166,7 @@ class Daemon:
             registry=registry,
             clock=clock,
             visible=visible,
-            api=LiveApi(live, self._recent).routes,
+            api={**LiveApi(live, self._recent).routes, HISTORICAL: Historical(history, clock=clock)},
         )
         self.server = Server(settings.web, app)
         tokens = ApiTokens(settings.state_dir, random=partial(secrets.token_urlsafe, 32))
@@ -203,9 +207,9 @@ class Daemon:
 
     def _emit(self, snapshot: Snapshot) -> None:
         self.store.put(snapshot)
-        self._recent.feed([snapshot])
         if self._bus is not None and snapshot.seq > 0:
             self._bus.publisher.offer(self._bus.leases.visible(snapshot))
+        self._recent.feed([snapshot])
 
     def _settled(self, seq: int) -> None:
         self._assembly.events.settled(seq)

@@ -11,6 +11,7 @@ from exporter.settings import ExporterSettings
 from exporter.sources.machine import MachineSource
 from exporter.sources.probe import ProbeSource
 from exporter.sources.redis_server import RedisServerSource
+from exporter.sources.trust import Trust
 
 if TYPE_CHECKING:
     from exporter.sources.postgres import PostgresSource
@@ -50,6 +51,7 @@ class Health:
     ) -> None:
         timeout = source_timeout(settings.interval)
         on = settings.collectors
+        trust = Trust()
         servers = [
             RedisServerSource(each, clock=clock, timeout=timeout, monotonic=monotonic)
             for each in settings.redis
@@ -57,7 +59,9 @@ class Health:
         ]
         databases = _databases(settings, clock, monotonic) if on.postgres else []
         probes = [
-            ProbeSource(each, clock=clock, timeout=timeout, monotonic=monotonic) for each in settings.probes if on.probe
+            ProbeSource(each, clock=clock, timeout=timeout, trust=trust, monotonic=monotonic)
+            for each in settings.probes
+            if on.probe
         ]
         machine = (
             MachineSource(

@@ -32,6 +32,8 @@ NOTABLE: Final = 0.05
 """Part of the queue's largest length by which it must have changed in the window, and by a job at least."""
 _UNKNOWN: Final = -1.0
 """Stands for None in an array of lengths."""
+_LONGEST: Final = 1 << 62
+"""More than any Redis can hold: what a cache that was tampered with may say."""
 
 ProcessKey: TypeAlias = tuple[str, str, str, str]
 """Host, supervisor, group, process."""
@@ -71,7 +73,7 @@ class _Ring:
             times.pop()
             lengths.pop()
         times.append(at)
-        lengths.append(_UNKNOWN if length is None else length)
+        lengths.append(_UNKNOWN if length is None else min(length, _LONGEST))
         if len(times) > POINTS:
             del times[0], lengths[0]
         self.trend_known = False

@@ -30,8 +30,11 @@ class NotConnected(psycopg.OperationalError):
     """No connection could be made. libpq keeps the server's error code to itself here: the text is all there is."""
 
 
-def parameters(dsn: Secret, *, application: str = APPLICATION) -> dict[str, str]:
-    """Return libpq's parameters: the connection string's own, and our defaults where it and libpq's environment are silent."""
+def parameters(dsn: Secret, *, application: str = APPLICATION, writes: bool = True) -> dict[str, str]:
+    """Return libpq's parameters: the connection string's own, and our defaults where it and libpq's environment are silent.
+
+    For whoever only reads (``writes``) a standby will do.
+    """
     try:
         given = {name: str(value) for name, value in conninfo_to_dict(dsn.reveal()).items() if value is not None}
     except psycopg.ProgrammingError as exc:
@@ -40,16 +43,19 @@ def parameters(dsn: Secret, *, application: str = APPLICATION) -> dict[str, str]
         ) from None
     environment = {"connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS"}
     defaults = {name: value for name, value in _DEFAULTS.items() if environment.get(name, "") not in os.environ}
+    if not writes:
+        defaults.pop("target_session_attrs", None)
     if "PGAPPNAME" not in os.environ:
         defaults["application_name"] = application
     # Arrays are packed by ourselves, texts in them as UTF-8.
     return {**defaults, **given, "client_encoding": "UTF8"}
 
 
-def connect(dsn: Secret, *, application: str = APPLICATION) -> Connection:
+def connect(dsn: Secret, *, application: str = APPLICATION, writes: bool = True) -> Connection:
     """Return a connection in autocommit; raise psycopg.Error. A server that never answers ends in ``connect_timeout``."""
     try:
-        made: Connection = psycopg.connect(autocommit=True, **parameters(dsn, application=application))  # type: ignore[arg-type]  # libpq takes texts for all of them
+        given = parameters(dsn, application=application, writes=writes)
+        made: Connection = psycopg.connect(autocommit=True, **given)  # type: ignore[arg-type]  # libpq takes texts for all of them
     except psycopg.errors.ConnectionTimeout:
         raise
     except psycopg.OperationalError as exc:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from depthgauge.health import Database, ResponseTime
+from depthgauge.health import ResponseTime
 from depthgauge.histogram import BUCKETS
 from depthgauge.snapshot import Snapshot
 
@@ -130,7 +130,7 @@ def performance_rows(snapshot: Snapshot, slot: datetime) -> Iterable[Performance
             tps_avg=database.tps.avg,
             tps_max=database.tps.max,
             tps_min=database.tps.min,
-            active_connections=_active(database),
+            active_connections=database.active_connections,
             active_queries=database.active_queries,
         )
     for probe in filter(fresh, snapshot.probes):
@@ -162,11 +162,6 @@ def _responded(row: PerformanceRow, response: ResponseTime) -> PerformanceRow:
         # Nothing is added to a range by a row of zeros, which is as wide as all others together.
         response_histogram=list(sampled.buckets) if sampled.count else None,
     )
-
-
-def _active(database: Database) -> int | None:
-    """Count connections that run a statement; unknown where none of their states may be seen."""
-    return database.connections.get("active", 0) if database.connections.keys() - {"unknown"} else None
 
 
 def _utc(moment: datetime | None) -> datetime | None:

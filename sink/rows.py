@@ -3,12 +3,13 @@
 Only parts observed in the snapshot's slot make rows. ``None`` becomes NULL: unknown is never written as 0.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from depthgauge.backlogs import QueueKey, backlogs
-from depthgauge.snapshot import KeptJobs, LiveJobs, Process, ProcessState, Queue, Snapshot, Supervisor
+from depthgauge.snapshot import Process, ProcessState, Queue, Snapshot, Supervisor
+from depthgauge.totals import by_name, totals_of
 from sink.event_rows import EventRow, event_rows
 from sink.health_rows import HealthRow, PerformanceRow, health_rows, performance_rows
 
@@ -167,12 +168,10 @@ def _workers(snapshot: Snapshot) -> dict[QueueKey, int | None]:
     return workers
 
 
-def _queue_row(snapshot: Snapshot, backlog: Mapping[QueueKey, Queue], slot: datetime) -> QueueRow:
+def _queue_row(snapshot: Snapshot, queues: Mapping[QueueKey, Queue], slot: datetime) -> QueueRow:
+    totals = totals_of(queues.values())
     complete = bool(snapshot.queues) and all(map(snapshot.is_fresh, snapshot.queues))
-    named = sorted(backlog.values(), key=_name)
-    queues = named if complete else None
-    pending = None if queues is None else [queue.live.waiting for queue in queues]
-    failed = [_failed(queue.kept) for queue in named] if _knows_failed(snapshot) else None
+    failed = _knows_failed(snapshot)
     manned = bool(snapshot.supervisors) and all(map(snapshot.is_fresh, snapshot.supervisors))
     processes = [each.processes for supervisor in snapshot.supervisors for each in supervisor.worker_processes]
     return QueueRow(
@@ -180,70 +179,26 @@ def _queue_row(snapshot: Snapshot, backlog: Mapping[QueueKey, Queue], slot: date
         recorded_at=slot,
         active_workers=sum(processes) if manned and processes else None,
         workers_by_queue=_workers_by_queue(snapshot) if manned else None,
-        pending_jobs=_total(pending),
-        processing_jobs=_total(None if queues is None else [queue.live.active for queue in queues]),
-        delayed_jobs=_total(None if queues is None else [_delayed(queue.live) for queue in queues]),
-        failed_jobs=_total(failed),
-        completed_jobs=_sum([queue.completed_total for queue in queues]) if queues else None,
-        pending_by_queue=_by_queue(queues, pending),
-        failed_by_queue=_by_queue(named, failed),
+        pending_jobs=totals.pending if complete else None,
+        processing_jobs=totals.processing if complete else None,
+        delayed_jobs=totals.delayed if complete else None,
+        failed_jobs=totals.failed if failed else None,
+        completed_jobs=totals.completed if complete else None,
+        pending_by_queue=totals.pending_by_queue if complete else None,
+        failed_by_queue=totals.failed_by_queue if failed else None,
     )
 
 
 def _knows_failed(snapshot: Snapshot) -> bool:
     """Say whether all that tells of failed jobs was read in this slot: Redis, and databases that hold them."""
+    if any(part.failed_jobs_error is not None for part in snapshot.databases):
+        return False
     tellers = (*snapshot.queues, *(part for part in snapshot.databases if part.failed_jobs is not None))
     return bool(tellers) and all(map(snapshot.is_fresh, tellers))
 
 
-def _name(queue: Queue) -> str:
-    return queue.name
-
-
-def _delayed(live: LiveJobs) -> int | None:
-    return _plus(_plus(live.delayed, live.retry), live.blocked)
-
-
-def _failed(kept: KeptJobs) -> int | None:
-    return _plus(kept.failed, kept.dead)
-
-
-def _plus(one: int | None, other: int | None) -> int | None:
-    """Add what is known; None where nothing is."""
-    if other is None:
-        return one
-    return other if one is None else one + other
-
-
-def _by_queue(queues: Sequence[Queue] | None, numbers: Sequence[int | None] | None) -> dict[str, int] | None:
-    if queues is None or numbers is None:
-        return None
-    return _gathered(zip(map(_name, queues), numbers, strict=True))
-
-
 def _workers_by_queue(snapshot: Snapshot) -> Mapping[str, int] | None:
-    served = [(queue, processes) for (_, _, queue), processes in _workers(snapshot).items()]
-    return _gathered(sorted(served, key=lambda each: each[0])) or None
-
-
-def _gathered(numbers: Iterable[tuple[str, int | None]]) -> dict[str, int]:
-    gathered: dict[str, int] = {}
-    for name, number in numbers:
-        if number is not None:
-            gathered[name] = gathered.get(name, 0) + number
-    return gathered
-
-
-def _total(numbers: Sequence[int | None] | None) -> int | None:
-    """Sum over the queues that have the number; 0 without any queue, None when no queue has it."""
-    if numbers is None:
-        return None
-    return _sum(numbers) if numbers else 0
-
-
-def _sum(numbers: Sequence[int | None]) -> int | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if known else None
+    return by_name((queue, processes) for (_, _, queue), processes in _workers(snapshot).items()) or None
 
 
 def _process_rows(snapshot: Snapshot, slot: datetime) -> Iterable[ProcessRow]:

@@ -41,15 +41,16 @@ WHERE recorded_at >= :'end'::timestamptz - interval '10 minutes' AND recorded_at
 ORDER BY host, redis, system, queue, recorded_at DESC;
 
 -- name: one record a minute, over all hosts
-WITH in_order AS (
-    SELECT host, redis, system, queue, pending, processing, delayed, failed, workers, date_bin('1 minute', recorded_at, 'epoch') AS minute,
-           lead(date_bin('1 minute', recorded_at, 'epoch')) OVER (PARTITION BY host, redis, system, queue ORDER BY recorded_at) AS next_minute
-    FROM depthgauge.worker_snapshots
-    WHERE recorded_at >= :'start' AND recorded_at < :'end'
+-- Of each host the last slot of the minute. The API asks the same way, and closer where a slot read less than the one before
+-- it (sink/history_queries.py).
+WITH newest AS (
+    SELECT host, max(recorded_at) AS recorded_at FROM depthgauge.queue_metrics
+    WHERE recorded_at >= :'start' AND recorded_at < :'end' GROUP BY host, date_bin('1 minute', recorded_at, 'epoch')
 ), queues AS (
-    SELECT minute, redis, system, queue, max(pending) AS pending, max(processing) AS processing, max(delayed) AS delayed,
-           max(failed) AS failed, sum(workers) AS workers
-    FROM in_order WHERE next_minute IS DISTINCT FROM minute GROUP BY minute, redis, system, queue
+    SELECT date_bin('1 minute', recorded_at, 'epoch') AS minute, redis, system, queue, max(pending) AS pending,
+           max(processing) AS processing, max(delayed) AS delayed, max(failed) AS failed, sum(workers) AS workers
+    FROM depthgauge.worker_snapshots JOIN newest USING (host, recorded_at)
+    WHERE recorded_at >= :'start' AND recorded_at < :'end' GROUP BY 1, 2, 3, 4
 )
 SELECT minute, sum(pending) AS pending_jobs, sum(processing) AS processing_jobs, sum(delayed) AS delayed_jobs,
        sum(failed) AS failed_jobs, sum(workers) AS active_workers

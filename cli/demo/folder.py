@@ -15,6 +15,8 @@ from typing import Final
 SYSTEM_USER: Final = "nobody"
 """Whom PostgreSQL runs as when we are root: it refuses to be root."""
 
+READER: Final = "depthgauge_reader"
+
 MAX_BASE: Final = 60
 """Characters of the folder for temporary files: the path of a unix socket may have about a hundred in all."""
 
@@ -115,6 +117,19 @@ url = "redis://127.0.0.1:{valkey_port}/1"
 [sink]
 dsn = "{dsn}"
 
+[history]
+dsn = "{reader_dsn}"
+
+# The demo has no application: its own database and its own sink are looked at.
+[[database]]
+name = "postgres"
+dsn = "{dsn}"
+
+[[probe]]
+name = "sink"
+url = "http://127.0.0.1:{sink_port}/-/healthy"
+every = 1
+
 [web]
 listen = ["127.0.0.1:{exporter_port}"]
 """
@@ -134,6 +149,16 @@ class Folder:
     def dsn(self) -> str:
         """The database."""
         return f"postgresql://postgres@127.0.0.1:{self.postgres_port}/postgres"
+
+    @property
+    def reader_dsn(self) -> str:
+        """The database, by a role that may only read."""
+        return self.dsn.replace("postgres@", f"{READER}@")
+
+    @property
+    def token(self) -> Path:
+        """Where the exporter keeps the token that it has made for its API."""
+        return self.path / "state" / "api.token"
 
     @property
     def bus_url(self) -> str:
@@ -238,6 +263,7 @@ def _write(folder: Folder, binaries: Path) -> None:
         "exporter_port": folder.exporter_port,
         "sink_port": folder.sink_port,
         "dsn": folder.dsn,
+        "reader_dsn": folder.reader_dsn,
     }
     (folder.path / "supervisord.conf").write_text(SUPERVISORD.format_map(values))
     (folder.path / "depthgauge.toml").write_text(CONFIG.format_map(values))

@@ -16,10 +16,11 @@ from typing import Final, Self
 
 import psutil
 import psycopg
+import psycopg.sql
 import redis
 from supervisor.xmlrpc import SupervisorTransport
 
-from cli.demo.folder import Folder, make_folder
+from cli.demo.folder import READER, Folder, make_folder
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
 
@@ -64,6 +65,7 @@ class Stack:
         self._until(self._postgres_answers, "PostgreSQL answers", deadline)
         self._say("creating the tables (depthgauge migrate)")
         migrate(Secret(self.folder.dsn))
+        self._make_reader()
         self._say("starting exporter, sink, RQ workers, a producer and a program that crashes")
         for program in ("exporter", "sink", "mail-worker:*", "report-worker", "producer", "crash-loop"):
             self._start_program(program)
@@ -142,6 +144,11 @@ class Stack:
         except psycopg.OperationalError:
             return False
         return True
+
+    def _make_reader(self) -> None:
+        with psycopg.connect(self.folder.dsn, autocommit=True) as connection:
+            connection.execute(psycopg.sql.SQL("CREATE ROLE {} LOGIN").format(psycopg.sql.Identifier(READER)))
+            connection.execute("SELECT depthgauge.grant_reader(%s)", (READER,))
 
     def _exporter_is_ready(self) -> bool:
         return fetch(f"http://127.0.0.1:{self.folder.exporter_port}/-/ready") is not None

@@ -128,8 +128,13 @@ def _cell(number: int | None) -> str:
 
 def addresses(folder: Folder) -> list[str]:
     """Return where to look for more."""
+    web = f"http://127.0.0.1:{folder.exporter_port}"
+    token = folder.token.read_text().strip()
     return [
-        f"exporter   http://127.0.0.1:{folder.exporter_port}/  (metrics at /metrics)",
+        # The part behind # stays in the browser.
+        f"status     {web}/#token={token}  (open this one)",
+        f"metrics    {web}/metrics",
+        f"API        curl -H 'Authorization: Bearer {token}' {web}/api/system/queue/stats",
         f"sink       http://127.0.0.1:{folder.sink_port}/metrics",
         f"database   {folder.dsn}",
         f"Valkey     redis://127.0.0.1:{folder.valkey_port}/0",

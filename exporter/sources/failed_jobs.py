@@ -73,7 +73,7 @@ def _one(name: str, count: int, newest: float | None, redis: str) -> FailedJobs:
 _ADVICE: Final[Mapping[ErrorKind, str]] = {
     ErrorKind.PERMISSION_DENIED: "GRANT SELECT (connection, queue, failed_at) ON {table} TO the role in database.dsn",
     ErrorKind.NOT_FOUND: "check database.failed_jobs.table, with its schema before it",
-    ErrorKind.TIMEOUT: "the table is large or the server is slow; delete old rows with `php artisan queue:prune-failed`",
+    ErrorKind.TIMEOUT: "the table is large or the server is slow: run `php artisan queue:prune-failed`, or make the index in docs/postgres.md",
 }
 
 

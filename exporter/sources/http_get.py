@@ -20,6 +20,7 @@ from depthgauge.errors import ErrorKind, SourceError
 from depthgauge.secrets import Secret
 from exporter.sources.bounded import CHUNK, BoundedReply, remaining
 from exporter.sources.resolver import Address, Resolver
+from exporter.sources.trust import Trust
 
 MAX_BODY: Final = 256 * 1024
 """Bytes of a body that are read; the rest of a larger one is not waited for."""
@@ -47,6 +48,7 @@ class HttpGet:
         ca_file: Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         resolver: Resolver | None = None,
+        trust: Trust | None = None,
     ) -> None:
         parts = urlsplit(url.reveal())
         self._is_tls = parts.scheme == "https"
@@ -67,7 +69,7 @@ class HttpGet:
             f"User-Agent: depthgauge/{__version__}\r\nAccept: */*\r\nConnection: close\r\n{login}\r\n"
         ).encode("ascii")
         self._ca_file = ca_file
-        self._context: ssl.SSLContext | None = None
+        self._trust = trust or Trust()
         self._monotonic = monotonic
         self._resolver = resolver or Resolver()
 
@@ -83,9 +85,6 @@ class HttpGet:
             raise SourceError(exc.kind, f"{self.shown}: {exc}") from exc
         except (OSError, http.client.HTTPException) as exc:
             kind, hint = _judge(exc)
-            if kind is ErrorKind.TLS:
-                # The CA file may be another one next time.
-                self._context = None
             raise SourceError(kind, f"{self.shown}: {str(exc) or type(exc).__name__} ({hint})") from exc
         return Answer(status, self._monotonic() - started, expires_at)
 
@@ -135,15 +134,12 @@ class HttpGet:
             raise
 
     def _tls(self) -> ssl.SSLContext:
-        if self._context is None:
-            try:
-                self._context = ssl.create_default_context(cafile=self._ca_file)
-            except OSError as exc:
-                raise SourceError(
-                    ErrorKind.TLS,
-                    f"cannot read certificates from {self._ca_file}: {exc.strerror or exc} (probe.ca_file)",
-                ) from exc
-        return self._context
+        try:
+            return self._trust.context(self._ca_file)
+        except OSError as exc:
+            raise SourceError(
+                ErrorKind.TLS, f"cannot read certificates from {self._ca_file}: {exc.strerror or exc} (probe.ca_file)"
+            ) from exc
 
     def _left(self, deadline: float) -> float:
         return remaining(deadline, float("inf"), self._monotonic)

@@ -120,6 +120,8 @@ class PostgresLink:
     def _held(self) -> Iterator[None]:
         """Be the one who uses the connection; whoever ends it meanwhile leaves closing it to us."""
         with self._busy:
+            if self._ended:
+                raise SourceError(ErrorKind.CLOSED, "the connection was closed because nobody reads any more")
             try:
                 yield
             finally:
@@ -169,7 +171,8 @@ class PostgresLink:
             made = psycopg.connect(autocommit=True, prepare_threshold=None, **wanted)  # type: ignore[arg-type]  # libpq takes texts for all
         except psycopg.Error as exc:
             raise explain(self._dsn, self._why(wanted, exc, deadline), exc) from exc
-        self._connection, self._lifeline = made, Lifeline(made)
+        self._connection = made
+        self._lifeline = Lifeline(made, what=f"PostgreSQL at {masked(self._dsn.reveal())}")
         self.connects += 1
         self.transactions += 1
         return made, self._lifeline

@@ -54,6 +54,7 @@ class PostgresSamples:
         self.rates = Rates(monotonic=monotonic)
         self._link = PostgresLink(dsn, explains=False, monotonic=monotonic)
         self._own = own
+        self._every = every
         self._idle_after = idle_after
         self._monotonic = monotonic
         self._wanted_at = float("-inf")
@@ -97,7 +98,8 @@ class PostgresSamples:
         except SourceError:
             self.responses.fail()
             raise
-        if now >= self._rate_due:
+        # A sample that comes a moment early must not put the reading off to the next one.
+        if now >= self._rate_due - self._every / 2:
             self._rate_due = now + RATE_EVERY
             self._rate()
 

@@ -12,6 +12,7 @@ from depthgauge.health import Probe
 from exporter.sampling import ResponseTimes, Sampler
 from exporter.settings import ProbeSettings
 from exporter.sources.http_get import Answer, HttpGet
+from exporter.sources.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class ProbeSource:
         *,
         clock: Callable[[], datetime],
         timeout: float,
+        trust: Trust | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.target = settings.name
@@ -41,7 +43,7 @@ class ProbeSource:
         self._clock = clock
         self._monotonic = monotonic
         self._timeout = timeout
-        self._get = HttpGet(settings.url, ca_file=settings.ca_file, monotonic=monotonic)
+        self._get = HttpGet(settings.url, ca_file=settings.ca_file, monotonic=monotonic, trust=trust)
         self._times = ResponseTimes(monotonic=monotonic)
         self._sampler: Sampler | None = None
         self._asked = threading.Event()

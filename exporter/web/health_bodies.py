@@ -75,7 +75,7 @@ def performance(view: View) -> Performance:
                     target=name,
                     tps=_rate(part.tps),
                     response_time=_response(part.response),
-                    active_connections=part.connections.get("active"),
+                    active_connections=part.active_connections,
                     active_queries=part.active_queries,
                 )
                 for name, (host, part) in sorted(databases.items())

@@ -1,124 +1,29 @@
-"""One snapshot tells the same numbers whoever shows it: ``/metrics``, the database's rows, ``queue/stats``."""
+"""One snapshot tells the same numbers whoever shows it: ``/metrics``, the database's rows, the live API."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
 from psycopg.rows import dict_row
 
 from depthgauge import stream
+from depthgauge.httpd import Request
 from depthgauge.snapshot import Snapshot
+from exporter.live import Live
+from exporter.recent import Recent
 from exporter.render import Renderer
+from exporter.store import SnapshotStore
+from exporter.web.api import LiveApi
 from exporter.web.page import MetricsPage
 from tests.plugins import snapshots
 from tests.plugins.redis_server import RedisServer
+from tests.plugins.shown import Row, Scrape, of_metrics, of_row, of_stats
 from tests.plugins.sinks import MakeSink, publish
 from tests.plugins.waiting import wait_for
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Totals:
-    """What one exporter's snapshot comes to."""
-
-    pending: float | None
-    processing: float | None
-    delayed: float | None
-    failed: float | None
-    completed: float | None
-    workers: float | None
-    workers_by_queue: Mapping[str, float]
-    pending_by_queue: Mapping[str, float]
-    failed_by_queue: Mapping[str, float]
-
-
-class Scrape:
-    """The samples of a page, by name and labels."""
-
-    def __init__(self, text: str) -> None:
-        self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-
-    def series(self, name: str, **labels: str) -> list[tuple[Mapping[str, str], float]]:
-        found = [(each.labels, each.value) for each in self._samples if each.name == name]
-        return [(have, value) for have, value in found if labels.items() <= have.items()]
-
-    def value(self, name: str, **labels: str) -> float | None:
-        """Return the one sample; None where there is none."""
-        found = self.series(name, **labels)
-        assert len(found) <= 1, found
-        return found[0][1] if found else None
-
-    def sum(self, name: str, **labels: str) -> float | None:
-        found = self.series(name, **labels)
-        return sum(value for _, value in found) if found else None
-
-    def by_queue(self, name: str, **labels: str) -> Counter[str]:
-        found: Counter[str] = Counter()
-        for have, value in self.series(name, **labels):
-            found[have["queue"]] += int(value)
-        return found
-
-
-def of_metrics(page: Scrape) -> Totals:
-    """Return the totals as a dashboard adds them up."""
-
-    def together(name: str, **values: tuple[str, ...]) -> float | None:
-        [(label, some)] = values.items()
-        known = [found for each in some if (found := page.sum(name, **{label: each})) is not None]
-        return sum(known) if known else None
-
-    failed = page.by_queue("jobqueue_jobs_kept", result="failed")
-    for queue, dead in page.by_queue("jobqueue_jobs_kept", result="dead").items():
-        failed[queue] += dead
-    return Totals(
-        pending=page.sum("jobqueue_jobs", state="waiting"),
-        processing=page.sum("jobqueue_jobs", state="active"),
-        delayed=together("jobqueue_jobs", state=("delayed", "retry", "blocked")),
-        failed=together("jobqueue_jobs_kept", result=("failed", "dead")),
-        completed=page.sum("jobqueue_jobs_completed_total"),
-        workers=page.sum("jobqueue_worker_processes"),
-        workers_by_queue=dict(page.by_queue("jobqueue_workers")),
-        pending_by_queue=dict(page.by_queue("jobqueue_jobs", state="waiting")),
-        failed_by_queue=dict(failed),
-    )
-
-
-def of_row(row: Row) -> Totals:
-    """Return the totals of a row of ``queue_metrics``."""
-    return Totals(
-        pending=row["pending_jobs"],
-        processing=row["processing_jobs"],
-        delayed=row["delayed_jobs"],
-        failed=row["failed_jobs"],
-        completed=row["completed_jobs"],
-        workers=row["active_workers"],
-        workers_by_queue=row["workers_by_queue"],
-        pending_by_queue=row["pending_by_queue"],
-        failed_by_queue=row["failed_by_queue"],
-    )
-
-
-def of_stats(reply: Row) -> Totals:
-    """Return the totals of an answer of ``GET /api/system/queue/stats``."""
-    return Totals(
-        pending=reply["pending"],
-        processing=reply["processing"],
-        delayed=reply["delayed"],
-        failed=reply["failed"],
-        completed=reply["completed"],
-        workers=reply["workers"],
-        workers_by_queue=reply["workersByQueue"],
-        pending_by_queue=reply["pendingByQueue"],
-        failed_by_queue=reply["failedByQueue"],
-    )
-
 
 QUEUE_COLUMNS: Final = {
     "pending": ("jobqueue_jobs", {"state": "waiting"}),
@@ -172,6 +77,64 @@ PROCESS_COLUMNS: Final = {
 }
 
 
+API_FIELDS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
+    "system_health_metrics": {
+        "redis": {
+            "response_time": "pingSeconds",
+            "hit_rate": "hitRatio",
+            "memory_used_bytes": "usedMemoryBytes",
+            "memory_max_bytes": "maxMemoryBytes",
+            "clients": "clients",
+            "uptime_seconds": "uptimeSeconds",
+        },
+        "database": {
+            "connections": "connections",
+            "max_connections": "maxConnections",
+            "response_time": "responseTimeSeconds",
+            "slow_queries": "slowQueries",
+        },
+        "uptime": {"uptime_ratio": "uptimeRatio", "uptime_seconds": "uptimeSeconds"},
+        "probe": {"uptime_ratio": "up"},
+        "disk": {
+            "disk_total_bytes": "totalBytes",
+            "disk_available_bytes": "availableBytes",
+            "disk_used_ratio": "usedRatio",
+        },
+    },
+    "performance_metrics": {
+        "database": {
+            "tps_current": "tps.current",
+            "tps_avg": "tps.avg",
+            "tps_max": "tps.max",
+            "tps_min": "tps.min",
+            "response_time_avg": "responseTime.avg",
+            "response_time_p95": "responseTime.p95",
+            "response_time_p99": "responseTime.p99",
+            "active_connections": "activeConnections",
+            "active_queries": "activeQueries",
+        },
+        "probe": {
+            "response_time_avg": "responseTime.avg",
+            "response_time_p95": "responseTime.p95",
+            "response_time_p99": "responseTime.p99",
+        },
+        "host": {
+            "cpu_ratio": "cpuRatio",
+            "memory_used_bytes": "memoryUsedBytes",
+            "memory_total_bytes": "memoryTotalBytes",
+        },
+    },
+}
+
+
+def at(answer: Row, path: str) -> Any:
+    """Return a field of an answer, given with dots."""
+    value: Any = answer
+    for name in path.split("."):
+        value = value[name]
+    return value
+
+
 def rows_of_table(dsn: str, table: str) -> list[Row]:
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
         connection.execute("SET timezone = 'UTC'")
@@ -210,12 +173,41 @@ def written(snapshot: Snapshot, make_sink: MakeSink, redis_server: RedisServer, 
     return database
 
 
+@pytest.fixture
+def reply(snapshot: Snapshot) -> Callable[[str], Any]:
+    """Give a function that asks the live API about it."""
+    store, recent = SnapshotStore(), Recent()
+    store.put(snapshot)
+    live = Live(
+        store,
+        visible=lambda one: one,
+        cache=None,
+        ask=lambda: None,
+        recent=recent,
+        clock=lambda: snapshot.taken_at,
+        monotonic=lambda: 0.0,
+    )
+    routes = LiveApi(live, recent).routes
+
+    def ask(path: str) -> Any:
+        answer = routes[f"/api/system/{path}"](Request("GET", f"/api/system/{path}", "", {}))
+        assert answer.status == 200
+        return msgspec.json.decode(answer.body)
+
+    return ask
+
+
 @pytest.mark.needs("redis-server")
-def test_the_numbers_are_the_same_everywhere(snapshot: Snapshot, page: Scrape, written: str) -> None:
+def test_the_numbers_are_the_same_everywhere(
+    snapshot: Snapshot, page: Scrape, reply: Callable[[str], Any], written: str
+) -> None:
     [totals] = rows_of_table(written, "queue_metrics")
     assert totals["recorded_at"] == snapshot.slot
     told = of_row(totals)
     assert told == of_metrics(page)
+    stats = reply("queue/stats")
+    assert told == of_stats(stats)
+    assert datetime.fromisoformat(stats["recordedAt"]) == totals["recorded_at"]
     # So that it is not nothing that is compared.
     assert (told.pending, told.failed, told.workers) == (12, 8, 3)
 
@@ -238,7 +230,13 @@ def test_the_numbers_are_the_same_everywhere(snapshot: Snapshot, page: Scrape, w
 
 
 @pytest.mark.needs("redis-server")
-def test_health_and_performance_are_the_same_everywhere(page: Scrape, written: str) -> None:
+def test_health_and_performance_are_the_same_everywhere(
+    page: Scrape, reply: Callable[[str], Any], written: str
+) -> None:
+    answers = {
+        "system_health_metrics": {(each["kind"], each["target"]): each for each in reply("health")["data"]},
+        "performance_metrics": {(each["kind"], each["target"]): each for each in reply("performance")["data"]},
+    }
     for table, columns, count in (
         ("system_health_metrics", HEALTH_COLUMNS, 6),
         ("performance_metrics", PERFORMANCE_COLUMNS, 3),
@@ -251,6 +249,9 @@ def test_health_and_performance_are_the_same_everywhere(page: Scrape, written: s
             shown = {column: page.value(f"depthgauge_{name}", **labels) for column, name in names.items()}
             assert shown == {column: plain(row[column]) for column in names}, row["kind"]
             assert None not in shown.values()
+            answer = answers[table][row["kind"], row["target"]]
+            for column, path in API_FIELDS[table][row["kind"]].items():
+                assert at(answer, path) == row[column], (row["kind"], column)
 
     [app] = [row for row in rows_of_table(written, "system_health_metrics") if row["kind"] == "database"]
     assert app["connections"] == page.sum("depthgauge_postgres_connections", target="app")

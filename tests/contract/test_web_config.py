@@ -92,7 +92,7 @@ BAD = [
 STRICTER = [
     ("tls_server_config: {min_version: TLS12}", "has no cert_file"),
     (f"tls_server_config: {{{PAIR}, min_version: TLS10}}", "older ones are not safe"),
-    (f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}", "is lower than min_version"),
+    (f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}", "allows no version"),
     (f"tls_server_config: {{{PAIR}, curve_preferences: [CurveP256]}}", "curve_preferences: is not known here"),
     (f"tls_server_config: {{{PAIR}, client_auth_type: RequireAnyClientCert}}", "without verifying them"),
     (f"tls_server_config: {{{PAIR}, client_auth_type: RequireAndVerifyClientCert}}", "needs client_ca_file"),
@@ -167,3 +167,10 @@ def test_every_mistake_is_told_at_once(folder: Path) -> None:
     problems = ours(write(folder, text))[1]
     assert [problem.split("web.yml:")[1].split(": ")[0] for problem in problems] == ["2", "3", "5", "6"]
     assert "hunter2" not in "".join(problems)
+
+
+def test_suites_of_the_newest_version_only(folder: Path) -> None:
+    config, problems = ours(write(folder, f"tls_server_config: {{{PAIR}, cipher_suites: [TLS_AES_128_GCM_SHA256]}}"))
+    assert problems == ()
+    assert config.tls is not None
+    assert (config.tls.min_version, config.tls.ciphers) == ("TLS13", ())

@@ -1,11 +1,9 @@
 """The live API of real exporters: the fleet's numbers are the queues' true lengths, whatever happens to the bus."""
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -13,51 +11,36 @@ import redis
 import rq
 
 from depthgauge.stream import HOSTS, LATEST_PREFIX
+from tests.plugins.api import Answer, state_of
 from tests.plugins.daemons import Daemon, MakeDaemon
 from tests.plugins.redis_server import MakeRedis, RedisServer
+from tests.plugins.supervisord import MakeSupervisord, Program, python
 from tests.plugins.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("redis-server", "rq")]
 
-INTERVAL = 1.0
+INTERVAL = 2.0
+"""Seconds; at one second a lease, which lasts 1.5 at least, is taken over later than three intervals."""
 HOSTS_OF_FLEET = ("web-1", "web-2", "web-3")
 STATS = "/api/system/queue/stats"
 
 
-class Answer:
-    """What came back, whatever its status."""
-
-    def __init__(self, daemon: Daemon, path: str, *, method: str = "GET", **headers: str) -> None:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(daemon.url + path, method=method, headers=names)
-        started = time.monotonic()
-        try:
-            with urllib.request.urlopen(request, timeout=10) as found:
-                self.status, self.headers, self.body = found.status, found.headers, found.read()
-        except urllib.error.HTTPError as exc:
-            with exc:
-                self.status, self.headers, self.body = exc.code, exc.headers, exc.read()
-        self.seconds = time.monotonic() - started
-
-    @property
-    def told(self) -> Any:
-        return json.loads(self.body)
-
-
-def config(host: str, servers: dict[str, RedisServer], bus: RedisServer | None) -> str:
+def config(folder: Path, host: str, servers: dict[str, RedisServer], bus: RedisServer | None) -> str:
     sections = "".join(
-        f'[[redis]]\nname = "{name}"\nurl = "{server.url}"\nsystems = ["rq"]\n' for name, server in servers.items()
+        f'[[redis]]\nname = "{name}"\nurl = "{server.url}"\nsystems = ["rq"]\nqueues = ["high", "low"]\n'
+        for name, server in servers.items()
     )
     tail = f'[bus]\nurl = "{bus.url}"\n' if bus is not None else ""
-    return f'[exporter]\nhost = "{host}"\ninterval = {INTERVAL:g}\n{sections}{tail}'
+    return f'[exporter]\nhost = "{host}"\ninterval = {INTERVAL:g}\n{state_of(folder)}{sections}{tail}'
 
 
 class Fleet:
-    def __init__(self, make_daemon: MakeDaemon, make_redis: MakeRedis, hosts: int) -> None:
+    def __init__(self, make_daemon: MakeDaemon, make_redis: MakeRedis, top: Path, hosts: int) -> None:
         self.servers = {"a": make_redis(), "b": make_redis()}
         self.bus = make_redis()
         self.exporters = {
-            host: make_daemon("exporter", config(host, self.servers, self.bus)) for host in HOSTS_OF_FLEET[:hosts]
+            host: make_daemon("exporter", config(top / host, host, self.servers, self.bus), folder=top / host)
+            for host in HOSTS_OF_FLEET[:hosts]
         }
         for daemon in self.exporters.values():
             daemon.ready()
@@ -96,8 +79,8 @@ MakeFleet: TypeAlias = Callable[[int], Fleet]
 
 
 @pytest.fixture
-def make_fleet(make_daemon: MakeDaemon, make_redis: MakeRedis) -> MakeFleet:
-    return lambda hosts: Fleet(make_daemon, make_redis, hosts)
+def make_fleet(make_daemon: MakeDaemon, make_redis: MakeRedis, tmp_path: Path) -> MakeFleet:
+    return lambda hosts: Fleet(make_daemon, make_redis, tmp_path, hosts)
 
 
 def test_every_exporter_tells_the_true_lengths_before_during_and_after_a_take_over(make_fleet: MakeFleet) -> None:
@@ -115,9 +98,13 @@ def test_every_exporter_tells_the_true_lengths_before_during_and_after_a_take_ov
     holder = fleet.holder("a")
     fleet.exporters[holder].kill()
     died = time.monotonic()
-    while time.monotonic() - died < 5 * INTERVAL:
+
+    def steady() -> bool:
         # The dead one's last snapshot bridges the time until somebody else reads the queue.
         assert fleet.pending() == {13}
+        return time.monotonic() - died > 5 * INTERVAL
+
+    wait_for(steady, 20, step=0.1)
     assert [told["missingHosts"] for told in fleet.stats()] == [[holder]] * 2
     fleet.enqueue("a", 4)
     wait_for(lambda: fleet.pending() == {17}, 20, what="the new holder's numbers are the true ones")
@@ -139,9 +126,13 @@ def test_a_bus_that_is_killed_costs_less_than_a_second(make_fleet: MakeFleet) ->
     died = time.monotonic()
     daemon = fleet.exporters["web-1"]
 
-    while (answer := Answer(daemon, STATS)).told["source"] == "cache":
+    def direct() -> Answer | None:
+        answer = Answer(daemon, STATS)
         assert answer.status == 200
-        assert time.monotonic() - died < 1.2
+        return answer if answer.told["source"] == "direct" else None
+
+    answer = wait_for(direct, 1.5, step=0.05)
+    assert time.monotonic() - died < 1.5
     assert (answer.status, answer.told["hosts"]) == (200, ["web-1"])
     assert answer.told["missingHosts"] == ["web-2"]
     # Without a bus nobody can agree: each reads for itself.
@@ -191,8 +182,8 @@ def test_what_is_spoilt_in_the_cache_is_left_out_and_its_host_is_missing(make_fl
     assert daemon.value("depthgauge_fleet_skipped_snapshots_total", reason="corrupt") == 1
 
 
-def test_headers_and_methods(make_daemon: MakeDaemon, redis_server: RedisServer) -> None:
-    daemon = make_daemon("exporter", config("web-1", {"a": redis_server}, None)).ready()
+def test_headers_and_methods(make_daemon: MakeDaemon, redis_server: RedisServer, tmp_path: Path) -> None:
+    daemon = make_daemon("exporter", config(tmp_path, "web-1", {"a": redis_server}, None), folder=tmp_path).ready()
     first = Answer(daemon, "/api/openapi.json")
 
     assert (first.status, first.headers["Cache-Control"]) == (200, "no-cache, private")
@@ -208,3 +199,44 @@ def test_headers_and_methods(make_daemon: MakeDaemon, redis_server: RedisServer)
     assert Answer(daemon, "/api/nothing").told["error"]["code"] == "not_found"
     assert Answer(daemon, f"{STATS}?x=1").told["error"]["parameter"] == "x"
     assert Answer(daemon, STATS).told["source"] == "direct"
+
+
+@pytest.mark.needs("supervisord")
+def test_processes_of_a_real_supervisord(
+    make_daemon: MakeDaemon, redis_server: RedisServer, make_supervisord: MakeSupervisord, tmp_path: Path
+) -> None:
+    supervisord = make_supervisord(
+        [
+            Program("busy", python("while True: pass")),
+            Program("idle", python("import time; time.sleep(600)")),
+            Program("gone", python("raise SystemExit(3)")),
+        ]
+    )
+    sections = (
+        f'[[supervisor]]\nname = "main"\nurl = "{supervisord.unix_url}"\n'
+        '[[supervisor.queues]]\nprogram = "idle"\nsystem = "rq"\nqueues = ["high", "low"]\n'
+        '[[supervisor]]\nname = "away"\nurl = "unix:///nonexistent/s.sock"\n'
+    )
+    told = config(tmp_path, "web-1", {"a": redis_server}, None) + sections
+    daemon = make_daemon("exporter", told, folder=tmp_path).ready()
+
+    def read() -> Any:
+        found = Answer(daemon, "/api/system/workers").told
+        return found if any(each["cpuRatio"] for each in found["data"]) else None
+
+    found = wait_for(read, 20, what="a second reading tells the share of a CPU", step=0.2)
+    busy, gone, idle = sorted(found["data"], key=lambda each: str(each["process"]))
+
+    assert (busy["process"], busy["state"], busy["stateCode"]) == ("busy", "RUNNING", 20)
+    assert 0.05 < busy["cpuRatio"] <= 1.3
+    assert busy["uptimeSeconds"] >= 1
+    assert busy["residentMemoryBytes"] > 1_000_000
+    assert idle["queues"] == [{"redis": "a", "system": "rq", "queue": name} for name in ("high", "low")]
+    assert idle["cpuRatio"] < 0.3
+    assert (gone["state"], gone["exitStatus"], gone["pid"], gone["uptimeSeconds"]) == ("EXITED", 3, None, None)
+    ups = {each["supervisor"]: (each["up"], each["running"]) for each in found["supervisors"]}
+    assert ups == {"main": (True, 2), "away": (False, None)}
+    stats = Answer(daemon, STATS).told
+    assert (stats["workers"], stats["workersByQueue"]) == (1, {"high": 1, "low": 1})
+    [lost] = [each for each in Answer(daemon, "/api/system/health").told["sources"] if not each["up"]]
+    assert (lost["kind"], lost["target"], lost["error"]) == ("supervisor", "away", "socket_missing")

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.plugins.browser import Browser
 from tests.plugins.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("postgres", "valkey", "rq"), pytest.mark.timeout(180)]
@@ -102,7 +103,22 @@ def opened_for_all(command: Sequence[str], room: Path) -> list[str]:
     return ["unshare", "--mount", "sh", "-c", "\n".join([*script, f"exec {shlex.join(command)}"])]
 
 
-def test_ctrl_c_leaves_nothing_behind(room: Path) -> None:
+def assert_tells_what_is_wrong(browser: Browser, address: str) -> None:
+    """A new user opens the address: within ten seconds the page says which queue is in trouble and why, and shows history."""
+    began = time.monotonic()
+    browser.open(address)
+    told = browser.wait_text("#troubles", "nobody works on it", 10)
+    assert time.monotonic() - began < 10
+    assert re.search(r"invoices: \d+ jobs wait, nobody works on it", told), told
+    assert "#" not in browser.driver.current_url
+    assert browser.shown("#sign-in") == []
+    browser.find("#history canvas")
+    assert browser.console() == []
+    assert browser.violations() == []
+
+
+@pytest.mark.needs("chromium")
+def test_ctrl_c_leaves_nothing_behind(room: Path, browser: Browser) -> None:
     output = room / "output"
     with output.open("wb") as out:
         demo = subprocess.Popen(
@@ -117,6 +133,9 @@ def test_ctrl_c_leaves_nothing_behind(room: Path) -> None:
     try:
         wait_for(lambda: "snapshots in the database" in output.read_text(), 90, what=output.read_text())
         shown = output.read_text()
+        status = re.search(r"^status +(http://127\.0\.0\.1:\d+/#token=\S+)", shown, re.MULTILINE)
+        assert status is not None, shown
+        assert_tells_what_is_wrong(browser, status[1])
         demo.send_signal(signal.SIGINT)
         wait_for(lambda: "stopping everything" in output.read_text(), 10)
         demo.send_signal(signal.SIGINT)  # impatience must not leave anything behind
@@ -127,7 +146,7 @@ def test_ctrl_c_leaves_nothing_behind(room: Path) -> None:
             demo.wait()
 
     assert re.search(r"^queue +waiting +active", shown, re.MULTILINE)
-    assert re.search(r"^exporter +http://127\.0\.0\.1:\d+/", shown, re.MULTILINE)
+    assert re.search(r"^metrics +http://127\.0\.0\.1:\d+/metrics", shown, re.MULTILINE)
 
 
 def test_a_killed_demo_takes_its_supervisord_with_it(room: Path) -> None:

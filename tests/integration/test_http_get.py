@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from depthgauge.errors import ErrorKind, SourceError
 from depthgauge.secrets import Secret
 from exporter.sources.http_get import MAX_BODY, HttpGet
 from exporter.sources.resolver import Resolver
+from exporter.sources.trust import Trust
 from tests.plugins.ports import free_port
 from tests.plugins.site import Authority, MakeSite
 
@@ -21,6 +24,21 @@ def failure(get: HttpGet, timeout: float = 5) -> SourceError:
     with pytest.raises(SourceError) as caught:
         get.ask(timeout)
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:pw@example.com:443/a?b=c", "https://example.com/a"),
+        ("http://[::1]:8080", "http://[::1]:8080/"),
+        ("http://BÜCHER.example:80/x y", "http://xn--bcher-kva.example/x%20y"),
+        ("http://h:443/\r\nX: y", "http://h:443/X:%20y"),
+    ],
+)
+def test_how_a_url_is_named(url: str, shown: str) -> None:
+    get = HttpGet(Secret(url))
+    assert get.shown == shown
+    assert get._head.count(b"\r\n") == 6 + ("@" in url)
 
 
 def test_a_body_is_read_as_far_as_is_sensible(make_site: MakeSite) -> None:
@@ -45,6 +63,15 @@ def test_a_ca_file_that_comes_later(authority: Authority, make_site: MakeSite, t
     assert failure(get).kind is ErrorKind.TLS
     authority.ca.cert_pem.write_to_path(file)
     assert get.ask(5).status == 200
+    other.cert_pem.write_to_path(file)
+    assert failure(get).kind is ErrorKind.TLS, "trusted no more"
+
+
+def test_certificates_are_loaded_once(authority: Authority) -> None:
+    trust = Trust()
+    assert trust.context(None) is trust.context(None)
+    assert trust.context(authority.file) is trust.context(authority.file)
+    assert trust.context(authority.file) is not trust.context(None)
 
 
 # What goes wrong
@@ -145,3 +172,23 @@ def test_a_name_with_several_addresses(make_site: MakeSite) -> None:
 
     assert HttpGet(Secret("http://two.example/"), resolver=Resolver(addresses)).ask(5).status == 200
     assert site.requests[0][1]["Host"] == "two.example"
+
+
+HEADS = [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(HEADS), st.binary(max_size=60))
+def test_anything_is_an_answer_or_a_failure_that_has_a_name(head: bytes, tail: bytes) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(head + tail)
+        there.shutdown(socket.SHUT_WR)
+        get = HttpGet(Secret("http://127.0.0.1/"))
+        get._connect = lambda deadline: here  # type: ignore[method-assign]
+        kind = None
+        try:
+            assert 100 <= get.ask(5).status <= 999
+        except SourceError as exc:
+            kind = exc.kind
+        assert kind in {None, ErrorKind.GARBAGE, ErrorKind.CLOSED}

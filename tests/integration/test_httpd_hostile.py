@@ -1,14 +1,19 @@
 """Clients that mean harm, with TLS and without, and a scraper beside them."""
 
+import base64
 import contextlib
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable
 
+import bcrypt
 import pytest
 
 from depthgauge import httpd
+from depthgauge.secrets import Secret
+from depthgauge.settings import WebConfig
 from tests.plugins.certificates import Authority
 from tests.plugins.served import Client, MakeServer, tls_config
 from tests.plugins.waiting import wait_for
@@ -170,3 +175,22 @@ def test_headers_on_everything(make_client: MakeClient) -> None:
         assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert answer.headers["Server"] is None
         assert b"secret" not in answer.read()
+
+
+def test_a_password_costs_its_time_once(make_server: MakeServer) -> None:
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(12)).decode()
+    client = Client(make_server(config=WebConfig(users=(("ann", Secret(hashed)),))))
+
+    def timed(login: str) -> tuple[int, float]:
+        started = time.monotonic()
+        status = client.get("/metrics", Authorization="Basic " + base64.b64encode(login.encode()).decode()).status
+        return status, time.monotonic() - started
+
+    (status, first), again = timed("ann:secret"), [timed("ann:secret") for _ in range(9)]
+    assert status == 200
+    assert {status for status, _ in again} == {200}
+    assert statistics.median(seconds for _, seconds in again) < min(FAST, first)
+    # A name that nobody has takes as long as a wrong password of somebody.
+    wrong, unknown = timed("ann:wrong"), timed("bob:wrong")
+    assert (wrong[0], unknown[0]) == (401, 401)
+    assert min(wrong[1], unknown[1]) > FAST

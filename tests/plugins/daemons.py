@@ -76,7 +76,7 @@ class Daemon:
 
         def told() -> str | None:
             assert self.process.poll() is None, f"{self.command} ended with {self.process.returncode}:\n{self.text}"
-            found = re.findall(r"http://127\.0\.0\.1:\d+", self.text)
+            found = re.findall(r"https?://127\.0\.0\.1:\d+", self.text)
             return found[-1] if found else None
 
         return str(wait_for(told, 20, what=f"{self.command} tells its address; {self.log}"))

@@ -63,7 +63,7 @@ def healthy(**changes: Any) -> Snapshot:
         "machine": machine,
         "probes": (Probe(observed_at=ago(1), name="site", up=False, status=502, response=response(0.5)),),
         "sources": (
-            *told.sources,
+            *(each for each in told.sources if each.kind in {"supervisor", "redis", "processes"}),
             status("supervisor", "lost", ok=False, error="refused", last_success_at=None),
             status("redis_server", "default"),
             status("redis_server", "other", ok=False, error="timeout", seconds=None),
@@ -179,13 +179,15 @@ def test_queues() -> None:
     site = Site(full())
     told = msgspec.json.decode(site.get("/api/system/queues").body, type=Queues)
 
-    jobs, high, low = told.data
+    jobs, high, low = (each for each in told.data if each.system != "laravel")
     assert (jobs.system, jobs.queue, jobs.error, jobs.oldest_job_age_seconds) == ("list", "jobs", "too_large", 7.0)
     assert jobs.age_is_lower_bound
     assert (high.waiting, high.retry, high.failed, high.dead, high.workers) == (12, 1, 1, 0, 3)
     assert (high.oldest_job_age_seconds, high.age_is_lower_bound) == (33.25, False)
     assert high.paused is False
     assert (low.queue, low.workers, low.waiting) == ("low", 0, None)
+    failed = {each.queue: each.failed for each in told.data if each.system == "laravel"}
+    assert failed == {each.queue: each.count for part in full().databases for each in part.failed_jobs or ()}
     assert (high.trend, high.drain_seconds, high.recent.times) == (None, None, [])
 
 

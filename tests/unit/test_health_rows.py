@@ -9,7 +9,7 @@ from msgspec import structs
 
 from depthgauge.health import FailedJobs, Machine, ResponseTime
 from depthgauge.histogram import Histogram
-from depthgauge.snapshot import LiveJobs, Queue, RedisQueues
+from depthgauge.snapshot import KeptJobs, LiveJobs, Queue, RedisQueues
 from sink import tables
 from sink.event_rows import EventRow
 from sink.health_rows import HealthRow, PerformanceRow
@@ -158,6 +158,16 @@ def test_failed_jobs_are_unknown_while_a_database_is_not_read() -> None:
     assert [(row.queue, row.pending, row.failed) for row in made.workers] == [("high", 2, None)]
     [totals] = made.queues
     assert (totals.pending_jobs, totals.failed_jobs, totals.failed_by_queue) == (2, None, None)
+
+
+def test_failed_jobs_that_cannot_be_read_are_unknown() -> None:
+    part = RedisQueues(
+        observed_at=NOW, redis="default", queues=(Queue(system="rq", name="a", kept=KeptJobs(failed=1)),)
+    )
+    told = health.database(NOW, failed_jobs=None, failed_jobs_error="permission_denied")
+    [totals] = rows_of(snapshot_of(queues=(part,), databases=(told,))).queues
+
+    assert (totals.failed_jobs, totals.failed_by_queue) == (None, None)
 
 
 def test_where_another_exporter_reads_redis_only_failed_jobs_are_known() -> None:

@@ -49,6 +49,10 @@ def test_unknown_is_no_point_of_a_trend_and_stays_unknown() -> None:
     assert recent.trend(HIGH) is None
 
 
+def test_a_length_that_cannot_be_is_no_accident() -> None:
+    assert fed(1, 10**400).points(HIGH).waiting == [1, 1 << 62]
+
+
 def test_a_reading_out_of_turn_makes_room_for_the_regular_one() -> None:
     recent = Recent()
     for age, waiting in ((45, 1), (30, 2), (28, 7), (15, 3)):
