@@ -18,7 +18,7 @@ def cells(browser: Browser, table: str, row: int) -> list[str]:
 
 
 def loaded(browser: Browser, fleet: Fleet) -> None:
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.find("#queues tbody tr")
     browser.find("#charts canvas")
 
@@ -154,7 +154,7 @@ def test_queues_are_sorted_and_filtered(browser: Browser, fleet: Fleet) -> None:
 def test_thousands_of_queues_are_shown_by_and_by(browser: Browser, fleet: Fleet) -> None:
     one = queue("q", fleet.now, recent=None)
     fleet.queues = [{**one, "queue": f"q{number:05}"} for number in range(5000)]
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.wait_text("#queues-status", "5000 queues, 200 of them shown")
     assert len(browser.texts("#queues tbody th")) == 200
     browser.find("#queues-more").click()
@@ -188,9 +188,9 @@ def test_history_is_drawn_for_the_range_and_queue_that_are_chosen(browser: Brows
 
 def test_history_that_is_not_configured_is_said_and_the_rest_is_there(browser: Browser, fleet: Fleet) -> None:
     fleet.history = False
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.wait_text("#history-status", "History is not configured")
-    assert browser.shown("#charts") == []
+    assert browser.shown("#charts, #history-form") == []
     assert browser.text("#verdict") == "All queues are fine."
 
 

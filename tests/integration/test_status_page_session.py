@@ -16,6 +16,7 @@ TOKEN = "s3cret+/=%_token"
 
 
 def bearers(fleet: Fleet) -> set[str | None]:
+    """What the API was asked with; what the gate refused is not among it."""
     return {each.headers.get("authorization") for each in fleet.asked if each.path.startswith("/api/")}
 
 
@@ -35,7 +36,7 @@ def pass_by(browser: Browser, seconds: float) -> None:
 
 def test_a_token_in_the_fragment_signs_in_and_leaves_the_address(browser: Browser, fleet: Fleet) -> None:
     fleet.token = TOKEN
-    browser.open(f"{fleet.url}#token=s3cret%2B%2F%3D%25_token")
+    browser.open(fleet.signed_in)
     browser.find("#queues tbody tr")
     browser.find("#charts canvas")
     assert browser.driver.current_url == fleet.url
@@ -72,7 +73,7 @@ def test_the_form_asks_for_a_token_and_says_when_it_is_wrong(browser: Browser, f
 
 def test_a_token_that_is_changed_meanwhile_brings_the_form(browser: Browser, fleet: Fleet) -> None:
     fleet.token = TOKEN
-    browser.open(f"{fleet.url}#token={TOKEN}")
+    browser.open(fleet.signed_in)
     browser.find("#queues tbody tr")
     fleet.token = "another"
     browser.wait_text("#sign-in-error", "does not accept this token")
@@ -82,7 +83,7 @@ def test_a_token_that_is_changed_meanwhile_brings_the_form(browser: Browser, fle
 
 
 def test_a_server_that_goes_leaves_grey_numbers_and_comes_back(browser: Browser, fleet: Fleet) -> None:
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.find("#queues tbody tr")
     fleet.stop()
     banner = browser.wait_text("#banner", "cannot be reached")
@@ -103,7 +104,7 @@ def test_a_server_that_was_never_there_is_said_too(browser: Browser, fleet: Flee
         b'{"error": {"code": "service_unavailable", "message": "the first collection has not ended yet"}}',
         content_type="application/json",
     )
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.wait_text("#banner", "The exporter has no numbers since")
     assert "the first collection has not ended yet" in browser.text("#banner")
     assert browser.shown("#content, #loading") == []
@@ -113,13 +114,13 @@ def test_a_server_that_was_never_there_is_said_too(browser: Browser, fleet: Flee
 
 def test_one_part_that_fails_takes_no_other_with_it(browser: Browser, fleet: Fleet) -> None:
     fleet.failing["/api/system/health"] = text(500, "internal error, see the log")
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.wait_text("#banner", "The health cannot be shown: the exporter answered with status 500.")
     assert browser.texts("#queues tbody th") == ["default", "mail", "reports"]
 
 
 def test_too_many_requests_are_followed_by_patience(browser: Browser, fleet: Fleet) -> None:
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.find("#queues tbody tr")
     fleet.failing["/api/system/queue/stats"] = text(429, "slow down", {"Retry-After": "30"})
     browser.wait_text("#banner", "The exporter asks to wait")
@@ -129,7 +130,7 @@ def test_too_many_requests_are_followed_by_patience(browser: Browser, fleet: Fle
 
 
 def test_it_rests_while_hidden_and_when_told_to(browser: Browser, fleet: Fleet) -> None:
-    browser.open(fleet.url)
+    browser.open(fleet.signed_in)
     browser.find("#queues tbody tr")
     browser.find("#pause").click()
     assert browser.find("#pause").get_attribute("aria-pressed") == "true"

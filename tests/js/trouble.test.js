@@ -117,6 +117,12 @@ test("gaps name what is missing, since when and why", () => {
   assert.deepEqual(findGaps({ age: 20, interval: 15, now }), []);
 });
 
+test("a Redis that is away is told once", () => {
+  const both = ["redis_server", "redis"].map((kind) => ({ host: "a", kind, target: "r", up: false, error: "refused" }));
+  assert.equal(findGaps({ sources: both, now }).length, 1);
+  assert.equal(findGaps({ sources: [both[0]], now }).length, 1);
+});
+
 test("failures that rise are told, those that stand still are not", () => {
   const rises = new Rises(600);
   const read = (failed, seconds) => rises.read([queue({ failed })], seconds).get(queueKey(queue({})));

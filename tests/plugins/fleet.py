@@ -6,11 +6,12 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import pytest
 
 from depthgauge.httpd import Request, Response, Server, text
+from depthgauge.secrets import Secret
 from depthgauge.settings import WebSettings
 from exporter.web.static import StatusPage
 from tests.plugins import fleet_numbers
@@ -26,7 +27,7 @@ class Fleet:
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.age = 1.5
-        self.token: str | None = None
+        self._token = "a-token"
         self.history = True
         self.gap = timedelta(minutes=10)
         self.hosts = ["web-1", "web-2"]
@@ -57,12 +58,32 @@ class Fleet:
         self._server: Server | None = None
 
     @property
+    def token(self) -> str:
+        """What opens the API, by the real gate; may be changed while the server runs."""
+        return self._token
+
+    @token.setter
+    def token(self, value: str) -> None:
+        self._token = value
+        if self._server is not None:
+            self._server.gate.apply(self._settings)
+
+    @property
+    def _settings(self) -> WebSettings:
+        return WebSettings(listen=(f"127.0.0.1:{self._port}",), tokens=(Secret(self._token),))
+
+    @property
+    def signed_in(self) -> str:
+        """The page's address with the token in its fragment."""
+        return f"{self.url}#token={quote(self._token)}"
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}/"
 
     def start(self) -> "Fleet":
         """Listen, on the same port each time."""
-        self._server = Server(WebSettings(listen=(f"127.0.0.1:{self._port}",)), self._answer)
+        self._server = Server(self._settings, self._answer)
         self._server.start()
         return self
 
@@ -88,8 +109,6 @@ class Fleet:
             return route(request)
         if not request.path.startswith("/api/"):
             return text(404, "not found")
-        if self.token is not None and request.headers.get("authorization") != f"Bearer {self.token}":
-            return _json(401, {"error": {"code": "unauthorized", "message": "a token is needed"}})
         if request.path in self.failing:
             return self.failing[request.path]
         if request.path == "/api/system/queue/historical":

@@ -132,6 +132,11 @@ def test_nothing_comes_from_elsewhere() -> None:
         assert not found, f"{name} names {found}"
 
 
+def test_addresses_are_relative_so_that_a_proxy_may_put_the_page_under_a_path() -> None:
+    assert not re.search(r'(?:src|href)="/', index())
+    assert not [name for name, source in ours().items() if re.search(r"""["'`]/(?:api|static|-)/""", source)]
+
+
 def test_modules_of_the_page_are_short_and_say_what_they_are_for() -> None:
     for name, source in ours().items():
         assert source.count("\n") <= 350, name

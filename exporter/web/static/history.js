@@ -22,10 +22,14 @@ const CHARTS = [
   { title: "Failed jobs kept", lines: [{ field: "failed_jobs", label: "failed" }] },
 ];
 
+// Whether there is no history to ask for, as against one that cannot be had just now.
+export function absent(error) {
+  return error.status === 404 || (error.status === 503 && /not[_ ]configured/.test(`${error.code} ${error.message}`));
+}
+
 // What to say when history cannot be had.
 export function refusal(error) {
-  const absent = error.status === 404 || (error.status === 503 && /not[_ ]configured|disabled/.test(`${error.code} ${error.message}`));
-  if (absent) {
+  if (absent(error)) {
     return "History is not configured: without a [history] section and a database this page shows the present only.";
   }
   if (error.kind === "away") return `History cannot be read: ${error.message}.`;
@@ -111,6 +115,7 @@ export class History {
       if (error.name !== "ApiError" && !error.kind) throw error;
       if (turn !== this.#turn) return;
       if (error.kind === "token") this.onToken(error);
+      show(this.form, !absent(error));
       this.#say(refusal(error), true);
     }
   }
@@ -133,6 +138,7 @@ export class History {
       return;
     }
     show(byId("charts"), true);
+    show(this.form, true);
     const range = [start.getTime() / 1000, end.getTime() / 1000];
     this.charts.forEach((chart) => chart.show(columns(data, chart.lines.map((each) => each.field), step), range));
     const every = step === 60 ? "one a minute" : `one every ${duration(step)}`;

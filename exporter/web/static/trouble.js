@@ -187,7 +187,10 @@ export function findTrouble({ queues = [], processes = [], health = [], rises = 
 
 // Return the sentences that say which numbers are missing or old. `age` is that of the newest snapshot, in seconds.
 export function findGaps({ sources = [], supervisors = [], missingHosts = [], age = null, interval = 15, now }) {
-  const down = sources.filter((each) => each.up === false);
+  const away = sources.filter((each) => each.up === false);
+  // Of a Redis that is away both readings fail; one word about it is enough.
+  const dead = new Set(away.filter((each) => each.kind === "redis").map((each) => JSON.stringify([each.host, each.target])));
+  const down = away.filter((each) => each.kind !== "redis_server" || !dead.has(JSON.stringify([each.host, each.target])));
   const told = new Set(down.map((each) => JSON.stringify([each.host, each.target])));
   const silent = supervisors.filter((each) => each.up === false && !told.has(JSON.stringify([each.host, each.supervisor])));
   const gaps = [];
