@@ -148,10 +148,14 @@ class HistoryReader:
             except psycopg.OperationalError as exc:
                 # The pool is closed.
                 raise HistoryUnavailable(masked(str(exc)).strip()) from None
+            self._note_success()
+            return connection
+
+    def _note_success(self) -> None:
+        with self._lock:
             if self._away is not None and self._away[1] != _CLOSED:
                 log.info("history: the database answers again")
                 self._away = None
-            return connection
 
     def _note_failure(self, error: psycopg.Error) -> None:
         text = f"cannot connect to the database: {' '.join(masked(str(error)).split())}"
