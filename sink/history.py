@@ -136,7 +136,7 @@ class HistoryReader:
             if away is not None and (self._failures > failures or began < away[0]):
                 raise HistoryUnavailable(away[1])
             try:
-                connection: Connection = self._pool.getconn(timeout=0.1)
+                connection: Connection = self._pool.getconn(timeout=0.25)
             except TooManyRequests:
                 raise HistoryUnavailable(f"{WAITING} others wait for the database already; ask again later") from None
             except PoolTimeout:

@@ -91,7 +91,7 @@ def test_a_hundred_callers_of_a_database_that_is_not_there(caplog: pytest.LogCap
 def test_a_server_that_is_restarted(own_postgres_server: PostgresServer) -> None:
     migrate(Secret(own_postgres_server.dsn))
     with history_reader(Secret(own_postgres_server.dsn)) as reader:
-        with ThreadPoolExecutor(WAITING) as pool:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
             assert all(pool.map(lambda _: answers(reader), range(40))), "all connections are made and used"
         own_postgres_server.stop()
         own_postgres_server.start()
