@@ -137,7 +137,7 @@ class HistoryReader:
             if away is not None and (self._failures > failures or began < away[0]):
                 raise HistoryUnavailable(away[1])
             try:
-                connection: Connection = self._pool.getconn(timeout=0.1)
+                connection: Connection = self._pool.getconn(timeout=0.25)
             except TooManyRequests:
                 raise HistoryUnavailable(f"{WAITING} others wait for the database already; ask again later") from None
             except PoolTimeout:
@@ -149,10 +149,14 @@ class HistoryReader:
             except psycopg.OperationalError as exc:
                 # The pool is closed.
                 raise HistoryUnavailable(masked(str(exc)).strip()) from None
+            self._note_success()
+            return connection
+
+    def _note_success(self) -> None:
+        with self._lock:
             if self._away is not None and self._away[1] != _CLOSED:
                 log.info("history: the database answers again")
                 self._away = None
-            return connection
 
     def _note_failure(self, error: psycopg.Error) -> None:
         text = f"cannot connect to the database: {' '.join(masked(str(error)).split())}"

@@ -17,10 +17,12 @@ SELECT
     CASE WHEN current_setting('idle_in_transaction_session_timeout') = '0'
         THEN set_config('idle_in_transaction_session_timeout', '30s', true) END,
     set_config('work_mem', '32MB', true),
+    set_config('max_parallel_workers_per_gather', '0', true),
     set_config('jit', 'off', true),
     set_config('timezone', 'UTC', true)
 """
-"""What a reading transaction gets. To compile a query of this size takes longer than to run it."""
+"""What a reading transaction gets: one core, because the database has other work, and nothing compiled, because that takes
+longer than the query."""
 
 DROPPED: Final = """
 SELECT name, dropped_before FROM depthgauge.series

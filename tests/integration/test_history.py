@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+import sink.history
 from depthgauge.history import HistoryRecord, Resolution
 from depthgauge.history_parameters import parse
 from depthgauge.secrets import Secret
@@ -71,7 +72,9 @@ def test_one_name_in_two_servers_and_a_lease_that_moves(
 
 
 @pytest.mark.needs("postgres")
-def test_a_day_has_1440_records_and_its_pages_are_the_whole(postgres_database: str) -> None:
+def test_a_day_has_1440_records_and_its_pages_are_the_whole(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     migrate(Secret(postgres_database))
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 2 * DAY
     fill(postgres_database, midnight, days=2, hosts=2, queues=2, interval=30)
@@ -82,19 +85,25 @@ def test_a_day_has_1440_records_and_its_pages_are_the_whole(postgres_database: s
     assert [record.recorded_at for record in whole.data] == [midnight + n * MINUTE for n in range(1440)]
     assert whole.data == recounted(postgres_database, parse(told.items(), now))
 
-    pages: list[HistoryRecord] = []
-    sizes, cursor = [], None
-    with history_reader(Secret(postgres_database)) as reader:
-        while True:
-            page = reader.read(parse((told | {"limit": "500"} | ({"cursor": cursor} if cursor else {})).items(), now))
-            sizes.append(page.count)
-            pages += page.data
-            assert page.truncated is (page.next_cursor is not None)
-            if page.next_cursor is None:
-                break
-            cursor = page.next_cursor
-    assert sizes == [500, 500, 440]
-    assert tuple(pages) == whole.data
+    def in_pages() -> list[int]:
+        pages: list[HistoryRecord] = []
+        sizes: list[int] = []
+        cursor = None
+        with history_reader(Secret(postgres_database)) as reader:
+            while not sizes or cursor is not None:
+                more = {"limit": "500"} | ({"cursor": cursor} if cursor is not None else {})
+                page = reader.read(parse((told | more).items(), now))
+                assert page.truncated is (page.next_cursor is not None)
+                sizes.append(page.count)
+                pages += page.data
+                cursor = page.next_cursor
+        assert tuple(pages) == whole.data
+        return sizes
+
+    assert in_pages() == [500, 500, 440]
+    # A larger fleet gets smaller pages: here are two hosts with two queues each.
+    monkeypatch.setattr(sink.history, "CELLS", 4 * 400)
+    assert in_pages() == [400, 400, 400, 240]
 
 
 @pytest.mark.needs("postgres")

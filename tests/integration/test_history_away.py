@@ -19,6 +19,7 @@ from sink.history import CONNECTIONS, WAITING, HistoryReader, history_reader
 from sink.migrate import migrate
 from tests.plugins.history import DAY
 from tests.plugins.past import fill
+from tests.plugins.pgbouncer import MakePgBouncer
 from tests.plugins.ports import free_port
 from tests.plugins.postgres import PostgresServer
 from tests.plugins.waiting import wait_for
@@ -90,7 +91,7 @@ def test_a_hundred_callers_of_a_database_that_is_not_there(caplog: pytest.LogCap
 def test_a_server_that_is_restarted(own_postgres_server: PostgresServer) -> None:
     migrate(Secret(own_postgres_server.dsn))
     with history_reader(Secret(own_postgres_server.dsn)) as reader:
-        with ThreadPoolExecutor(WAITING) as pool:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
             assert all(pool.map(lambda _: answers(reader), range(40))), "all connections are made and used"
         own_postgres_server.stop()
         own_postgres_server.start()
@@ -153,6 +154,15 @@ def test_nothing_can_be_written_through_it(filled: str) -> None:
             pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
         ):
             connection.execute("DELETE FROM depthgauge.series")
+
+
+@pytest.mark.needs("pgbouncer")
+def test_behind_a_pooler_that_has_one_connection(filled: str, make_pgbouncer: MakePgBouncer) -> None:
+    pooler = make_pgbouncer(filled, pool_size=1)
+    with history_reader(Secret(filled)) as reader:
+        wanted = reader.read(QUESTION)
+    with history_reader(Secret(pooler.dsn)) as reader, ThreadPoolExecutor(8) as pool:
+        assert all(page == wanted for page in pool.map(lambda _: reader.read(QUESTION), range(16)))
 
 
 def test_a_schema_that_is_not_ours(filled: str) -> None:

@@ -14,7 +14,18 @@ from cli.main import main
 from depthgauge import __version__
 from depthgauge.errors import DepthgaugeError, SchemaError
 
-COMMANDS = ("exporter", "sink", "migrate", "snapshot", "check", "quarantine", "demo", "listen", "healthcheck")
+COMMANDS = (
+    "exporter",
+    "sink",
+    "migrate",
+    "snapshot",
+    "check",
+    "history",
+    "quarantine",
+    "demo",
+    "listen",
+    "healthcheck",
+)
 
 
 @pytest.fixture(autouse=True)

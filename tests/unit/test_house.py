@@ -66,7 +66,8 @@ def test_failures_are_never_swallowed() -> None:
 
 def test_every_import_is_our_own_of_the_standard_library_or_declared() -> None:
     project = tomllib.loads((repo_root() / "pyproject.toml").read_text())["project"]
-    runtime = [Requirement(text).name for text in project["dependencies"]]
+    needed = [Requirement(text) for text in project["dependencies"]]
+    runtime = [each.name for each in needed] + [f"{each.name}-{extra}" for each in needed for extra in each.extras]
     demo = [Requirement(text).name for text in project["optional-dependencies"]["demo"]]
 
     def allowed(names: list[str]) -> set[str]:
