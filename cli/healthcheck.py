@@ -60,13 +60,18 @@ def ask(settings: WebSettings, host: str, port: int, timeout: float) -> str | No
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     if tls is not None:
         connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=_context())
+    shaken = False
     try:
+        connection.connect()
+        shaken = tls is not None
         connection.request("GET", PATH)
         answer = connection.getresponse()
+    except (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError) as exc:
+        # With TLS 1.3 the want of a certificate comes after the handshake, and a reset may overtake it.
+        return None if shaken and tls is not None and tls.client_required else str(exc) or type(exc).__name__
     except ssl.SSLError as exc:
-        if tls is not None and tls.client_required and "ALERT" in (exc.reason or ""):
-            return None
-        return str(exc)
+        refused = "CERTIFICATE_REQUIRED" in (exc.reason or "") or "HANDSHAKE_FAILURE" in (exc.reason or "")
+        return None if tls is not None and tls.client_required and refused else str(exc)
     except (OSError, http.client.HTTPException) as exc:
         return str(exc) or type(exc).__name__
     finally:

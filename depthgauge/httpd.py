@@ -52,6 +52,8 @@ HEAD_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 120.0
 """Between two requests: longer than the usual scrape interval, so that a scraper keeps its connection."""
 WRITE_SECONDS: Final = 30.0
+LINGER_SECONDS: Final = 1.0
+"""What a client that was refused may go on sending: a close with unread data would overtake the reason (RFC 9112, 9.6)."""
 MAX_HEAD: Final = 16 * 1024
 CHUNK: Final = 64 * 1024
 """Bytes handed over at a time: TLS would start its clock anew with each record otherwise."""
@@ -191,6 +193,7 @@ class Server:
         try:
             tls = self.gate.tls
             if tls is not None and not self._shake_hands(connection, tls):
+                self._linger(connection)
                 return
             while not self._stopping and self._serve_one(connection):
                 pass
@@ -225,7 +228,7 @@ class Server:
 
     def _serve_one(self, connection: _Connection) -> bool:
         """Answer one request; say whether the connection may carry another."""
-        request = None
+        request, refused = None, False
         try:
             head = self._read_head(connection)
             if head is None:
@@ -234,11 +237,23 @@ class Server:
             connection.since = None
             response = self._answer(request)
         except BadRequest as exc:
-            response, keep = text(exc.status, str(exc)), False
+            response, keep, refused = text(exc.status, str(exc)), False, True
         connection.since, connection.writing = self._monotonic(), True
         self._send(connection, render(response, request, keep=keep, now=time.time(), headers=self.gate.headers))
         connection.since, connection.writing = self._monotonic(), False
+        if refused:
+            self._linger(connection)
         return keep
+
+    def _linger(self, connection: _Connection) -> None:
+        """Say that nothing more comes, and throw away what the client still sends, for a moment."""
+        sock, deadline = connection.sock, self._monotonic() + LINGER_SECONDS
+        # The plain methods: after a failed handshake there is no TLS to read.
+        socket.socket.shutdown(sock, socket.SHUT_WR)
+        while (left := deadline - self._monotonic()) > 0:
+            sock.settimeout(left)
+            if not socket.socket.recv(sock, CHUNK):
+                return
 
     def _send(self, connection: _Connection, data: bytes) -> None:
         view, deadline = memoryview(data), self._monotonic() + WRITE_SECONDS

@@ -194,3 +194,18 @@ def test_a_password_costs_its_time_once(make_server: MakeServer) -> None:
     wrong, unknown = timed("ann:wrong"), timed("bob:wrong")
     assert (wrong[0], unknown[0]) == (401, 401)
     assert min(wrong[1], unknown[1]) > FAST
+
+
+def test_who_is_refused_hears_why(make_client: MakeClient) -> None:
+    client = make_client()
+    for _ in range(20):
+        assert client.answer_to(b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000).startswith(b"HTTP/1.1 431 ")
+
+
+def test_answers_leave_at_once(make_server: MakeServer, authority: Authority) -> None:
+    """Behind a handshake they would wait for an acknowledgement that the client delays."""
+    server = make_server(config=tls_config(authority))
+    with Client(server, authority.trusting()).raw(b"HEAD / HTTP/1.1\r\n\r\n") as sock:
+        assert sock.recv(100)
+        (connection,) = server._connections
+        assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
