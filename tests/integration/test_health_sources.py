@@ -18,11 +18,12 @@ from exporter.assembly import Assembly
 from exporter.collect import EveryoneCollects
 from exporter.settings import Collectors, ExporterSettings, ProbeSettings, RedisSettings
 from exporter.sources.uptime import FILE, load
+from tests.plugins.certificates import Authority
 from tests.plugins.daemons import MakeDaemon
 from tests.plugins.findings import only
 from tests.plugins.ports import free_port
 from tests.plugins.redis_server import RedisServer
-from tests.plugins.site import Authority, MakeSite
+from tests.plugins.site import MakeSite
 from tests.plugins.waiting import wait_for
 
 PROC = Path("/proc")
@@ -180,7 +181,7 @@ def test_check_of_this_host(tmp_path: Path) -> None:
 def test_check_of_a_probe(make_site: MakeSite, authority: Authority) -> None:
     now = datetime.now(UTC)
     site = make_site(authority.context("127.0.0.1", not_after=now + timedelta(days=20)))
-    settings = ProbeSettings(name="p", url=Secret(f"{site.url}?token=hunter2"), ca_file=authority.file)
+    settings = ProbeSettings(name="p", url=Secret(f"{site.url}?token=hunter2"), ca_file=authority.ca_file)
     finding = only(health.look_at_probe(settings))
     assert finding.status is Status.OK
     assert f"{site.url} answers 200 in 0." in finding.message

@@ -16,8 +16,9 @@ from depthgauge.secrets import Secret
 from exporter.sources.http_get import MAX_BODY, HttpGet
 from exporter.sources.resolver import Resolver
 from exporter.sources.trust import Trust
+from tests.plugins.certificates import Authority
 from tests.plugins.ports import free_port
-from tests.plugins.site import Authority, MakeSite
+from tests.plugins.site import MakeSite
 
 
 def failure(get: HttpGet, timeout: float = 5) -> SourceError:
@@ -61,7 +62,7 @@ def test_a_ca_file_that_comes_later(authority: Authority, make_site: MakeSite, t
     other = trustme.CA()
     other.cert_pem.write_to_path(file)
     assert failure(get).kind is ErrorKind.TLS
-    authority.ca.cert_pem.write_to_path(file)
+    authority.write_to(file)
     assert get.ask(5).status == 200
     other.cert_pem.write_to_path(file)
     assert failure(get).kind is ErrorKind.TLS, "trusted no more"
@@ -70,8 +71,8 @@ def test_a_ca_file_that_comes_later(authority: Authority, make_site: MakeSite, t
 def test_certificates_are_loaded_once(authority: Authority) -> None:
     trust = Trust()
     assert trust.context(None) is trust.context(None)
-    assert trust.context(authority.file) is trust.context(authority.file)
-    assert trust.context(authority.file) is not trust.context(None)
+    assert trust.context(authority.ca_file) is trust.context(authority.ca_file)
+    assert trust.context(authority.ca_file) is not trust.context(None)
 
 
 # What goes wrong

@@ -15,8 +15,9 @@ from depthgauge.secrets import Secret
 from exporter.settings import ProbeSettings
 from exporter.sources.http_get import Answer
 from exporter.sources.probe import ProbeSource
+from tests.plugins.certificates import Authority
 from tests.plugins.ports import free_port
-from tests.plugins.site import Authority, MakeSite
+from tests.plugins.site import MakeSite
 from tests.plugins.waiting import wait_for
 
 MakeProbe: TypeAlias = Callable[..., ProbeSource]
@@ -96,7 +97,7 @@ def test_user_and_password_go_to_the_server_only(
 def test_the_certificate_and_when_it_ends(authority: Authority, make_site: MakeSite, make_probe: MakeProbe) -> None:
     ends = (datetime.now(UTC) + timedelta(days=20)).replace(microsecond=0)
     site = make_site(authority.context("127.0.0.1", not_after=ends))
-    source = make_probe(site.url, ca_file=authority.file)
+    source = make_probe(site.url, ca_file=authority.ca_file)
     part = source.collect()
     assert (part.up, part.status, part.certificate_expires_at) == (True, 200, ends)
     site.close()
@@ -116,7 +117,7 @@ def test_a_certificate_that_is_not_to_be_trusted(
     )
     site = make_site(None if wrong == "plain" else context)
     url = site.url.replace("http:", "https:")
-    part = make_probe(url, ca_file=None if wrong == "authority" else authority.file).collect()
+    part = make_probe(url, ca_file=None if wrong == "authority" else authority.ca_file).collect()
     assert (part.up, part.status, part.error) == (False, None, "tls")
     assert site.requests == []
 

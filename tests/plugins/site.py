@@ -4,26 +4,9 @@ import http.server
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-import trustme
-
-
-class Authority:
-    """A CA of the test's own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ca = trustme.CA()
-        self.file = folder / "ca.pem"
-        self.ca.cert_pem.write_to_path(self.file)
-
-    def context(self, *names: str, not_after: datetime | None = None) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert(*names, not_after=not_after).configure_cert(context)
-        return context
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -107,9 +90,3 @@ def make_site() -> Iterator[MakeSite]:
     yield make
     for site in sites:
         site.close()
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """Give a CA."""
-    return Authority(tmp_path)

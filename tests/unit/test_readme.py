@@ -21,13 +21,16 @@ def blocks(page: str, language: str) -> list[str]:
 def test_the_configuration_loads(make_inputs: MakeInputs, tmp_path: Path) -> None:
     secret = tmp_path / "sink.dsn"
     secret.write_text("postgresql://depthgauge@db/metrics")
-    text = "\n".join(blocks("README.md", "toml")).replace("/etc/depthgauge/sink.dsn", str(secret))
+    text = re.sub(r"/etc/depthgauge/\w+\.dsn", str(secret), "\n".join(blocks("README.md", "toml")))
 
     exporter, sink = load_exporter(make_inputs(text)), load_sink(make_inputs(text))
 
     assert exporter.supervisors[0].rules[0].program.fullmatch("mailer-high")
     assert exporter.bus is not None
     assert sink.bus == exporter.bus
+    assert exporter.history is not None
+    assert exporter.databases[0].failed_jobs is not None
+    assert [probe.name for probe in exporter.probes] == ["site"]
 
 
 def test_the_commands_exist() -> None:
