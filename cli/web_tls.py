@@ -28,7 +28,7 @@ SUITES: Final[dict[str, str | None]] = {
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
 }
-"""By Go's names, those that Go calls secure; None: a suite of TLS 1.3, which is always on, here as in Go."""
+"""By Go's names, those with forward secrecy and a sound cipher; None: a suite of TLS 1.3, which is always on, here as in Go."""
 
 _CLIENT_AUTH: Final = {"NoClientCert": None, "VerifyClientCertIfGiven": False, "RequireAndVerifyClientCert": True}
 _UNVERIFIED: Final = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")

@@ -90,6 +90,7 @@ BAD = [
     (f"tls_server_config: {{{PAIR}}}\ntls_server_config: {{{PAIR}}}\n", "web.yml:2: tls_server_config: is there twice"),
 ]
 STRICTER = [
+    (f"tls_server_config: {{{PAIR}, cipher_suites: [TLS_RSA_WITH_AES_128_GCM_SHA256]}}", "the suite 'TLS_RSA_WITH_AES"),
     ("tls_server_config: {min_version: TLS12}", "has no cert_file"),
     (f"tls_server_config: {{{PAIR}, min_version: TLS10}}", "older ones are not safe"),
     (f"tls_server_config: {{{PAIR}, min_version: TLS13, max_version: TLS12}}", "allows no version"),
@@ -105,7 +106,7 @@ NEWER = [
     "rate_limit: {interval: 1s, burst: 20}",
     f"tls_server_config: {{{PAIR}, client_ca_file: tls/ca.pem, client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: [x]}}",
 ]
-"""What exporter-toolkit takes since 0.8 and 0.10, and promtool 2.42 knows nothing of."""
+"""What exporter-toolkit's documentation has, and promtool 2.42 knows nothing of."""
 
 
 @pytest.mark.needs("promtool")
