@@ -171,6 +171,10 @@ class Builder:
         node = self.one("sink")
         if not self.roles & node.section.roles:
             return None
+        return self.checked_dsn(node)
+
+    def checked_dsn(self, node: Node) -> Secret | None:
+        """Return the connection string of a table; None where there is none, or none that libpq can read."""
         dsn: Secret | None = self.get(node, "dsn")
         if dsn is None:
             return None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cli.build import Builder
 from cli.discover import find_supervisor
-from cli.kinds import Wrong, check_dsn
 from cli.reading import Layer, Node, Origin, Value
 from cli.schema import LOCAL_REDIS, SYSTEMS, Role
 from cli.table import section_of
@@ -188,20 +187,9 @@ class ExporterBuilder(Builder):
                 failed_jobs=self._failed_jobs(node),
             )
             for node in nodes
-            if (dsn := self._checked_dsn(node)) is not None
+            if (dsn := self.checked_dsn(node)) is not None
         ]
         return tuple(made)
-
-    def _checked_dsn(self, node: Node) -> Secret | None:
-        dsn: Secret | None = self.get(node, "dsn")
-        if dsn is None:
-            return None
-        try:
-            check_dsn(dsn)
-        except Wrong as exc:
-            self.complain(node, "dsn", str(exc))
-            return None
-        return dsn
 
     def _failed_jobs(self, database: Node) -> FailedJobsSettings | None:
         for node in database.children.get("failed_jobs", []):
@@ -240,5 +228,5 @@ class ExporterBuilder(Builder):
         """Return where history is read; None where nobody has said it, or for a role that reads none."""
         if not self.tables.get("history") or not self.roles & section_of("history").roles:
             return None
-        dsn = self._checked_dsn(self.one("history"))
+        dsn = self.checked_dsn(self.one("history"))
         return None if dsn is None else HistorySettings(dsn=dsn)

@@ -6,7 +6,7 @@ import { refusal } from "../static/history.js";
 import { pause } from "../static/pace.js";
 import { level, processName } from "../static/processes.js";
 import { judge } from "../static/queues.js";
-import { columns, extremes, historyPath, RANGES, stepFor } from "../static/series.js";
+import { alone, columns, extremes, historyPath, RANGES, stepFor } from "../static/series.js";
 import * as session from "../static/session.js";
 import { runs, summary } from "../static/sparkline.js";
 import { sorted } from "../static/table.js";
@@ -123,4 +123,10 @@ test("a server that is away has no figures", () => {
   const [tile] = healthTiles([{ kind: "redis", host: "a", target: "r", up: false, keys: 4 }], []);
   assert.equal(tile.word, "away");
   assert.deepEqual(tile.lines, []);
+});
+
+test("a value between unknown ones is shown as a point", () => {
+  assert.deepEqual(alone([5]), [0]);
+  assert.deepEqual(alone([1, 2, null, 3, null, 4, 5]), [3]);
+  assert.deepEqual(alone([null, undefined]), []);
 });

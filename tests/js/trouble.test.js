@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Rises } from "../static/rises.js";
+import { failures, restarts } from "../static/rises.js";
 import { findGaps, findTrouble } from "../static/trouble.js";
-import { queueKey } from "../static/words.js";
+import { processKey, queueKey } from "../static/words.js";
 
 const now = new Date("2026-11-25T12:00:00Z");
 const queue = (fields) => ({ redis: "default", system: "laravel", queue: "mail", waiting: 0, workers: 2, ...fields });
@@ -124,22 +124,36 @@ test("a Redis that is away is told once", () => {
 });
 
 test("failures that rise are told, those that stand still are not", () => {
-  const rises = new Rises(600);
+  const rises = failures();
   const read = (failed, seconds) => rises.read([queue({ failed })], seconds).get(queueKey(queue({})));
   assert.equal(read(7, 0), undefined);
   assert.equal(read(7, 60), undefined);
-  assert.deepEqual(read(9, 120), { jobs: 2, seconds: 60 });
-  assert.deepEqual(read(1, 180), { jobs: 2, seconds: 120 }, "tidying up takes nothing back");
-  assert.deepEqual(read(4, 240), { jobs: 5, seconds: 180 });
+  assert.deepEqual(read(9, 120), { by: 2, seconds: 60 });
+  assert.deepEqual(read(1, 180), { by: 2, seconds: 120 }, "tidying up takes nothing back");
+  assert.deepEqual(read(4, 240), { by: 5, seconds: 180 });
   assert.equal(read(4, 900), undefined, "what was long ago is over");
-  const told = sentences({ queues: [queue({})], rises: new Map([[queueKey(queue({})), { jobs: 5, seconds: 180 }]]) });
+  const told = sentences({ queues: [queue({})], failed: new Map([[queueKey(queue({})), { by: 5, seconds: 180 }]]) });
   assert.deepEqual(told, ["warning: mail: 5 jobs failed in the last 3 min."]);
 });
 
 test("a true counter counts before what is kept, and a queue that went is forgotten", () => {
-  const rises = new Rises(600);
+  const rises = failures();
   rises.read([queue({ failed: 3, failedTotal: 100 })], 0);
   assert.equal(rises.read([queue({ failed: 9, failedTotal: 100 })], 10).size, 0);
   rises.read([], 20);
   assert.equal(rises.read([queue({ failed: 9, failedTotal: 150 })], 30).size, 0);
+});
+
+test("a process that starts well and ends soon, again and again", () => {
+  const rises = restarts();
+  const read = (fields, seconds) => {
+    const processes = [process({ state: "STARTING", ...fields })];
+    return sentences({ processes, restarted: rises.read(processes, seconds) });
+  };
+  assert.deepEqual(read({ restarts: 8 }, 0), []);
+  assert.deepEqual(read({ restarts: 10 }, 10), []);
+  assert.deepEqual(read({ restarts: 11 }, 20), ["warning: mail:mail_00 on web-1: restarted 3 times in the last 20 s: it keeps ending."]);
+  assert.deepEqual(read({ restarts: 11, state: "FATAL" }, 30).length, 1, "what is FATAL is told once");
+  assert.deepEqual(read({ restarts: 11 }, 900), []);
+  assert.notEqual(processKey(process({})), processKey(process({ host: "web-2" })));
 });

@@ -7,7 +7,7 @@ import { History } from "./history.js";
 import { pause } from "./pace.js";
 import { processTable } from "./processes.js";
 import { judge, queueTable } from "./queues.js";
-import { Rises } from "./rises.js";
+import { failures, restarts } from "./rises.js";
 import * as session from "./session.js";
 import { glance, healthTiles, renderGlance, renderHealth } from "./tiles.js";
 import { findGaps, findTrouble } from "./trouble.js";
@@ -40,8 +40,10 @@ class Page {
     this.client = new Client(() => session.token(sessionStorage));
     this.queues = queueTable();
     this.processes = processTable();
-    this.rises = new Rises();
-    this.risen = new Map();
+    this.failures = failures();
+    this.restarts = restarts();
+    this.failed = new Map();
+    this.restarted = new Map();
     this.history = new History(this.client, (error) => this.signOut(error));
   }
 
@@ -95,7 +97,8 @@ class Page {
       if (answer === null) return;
       this.answers[name] = answer;
       if (name === FIRST) this.receivedAt = performance.now();
-      if (name === "queues") this.risen = this.rises.read(answer.data, performance.now() / 1000);
+      if (name === "queues") this.failed = this.failures.read(answer.data, performance.now() / 1000);
+      if (name === "workers") this.restarted = this.restarts.read(answer.data, performance.now() / 1000);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.failures[name] = error;
@@ -194,7 +197,7 @@ class Page {
     const rows = queues?.data ?? [];
     const processes = workers?.data ?? [];
     const now = new Date();
-    const troubles = findTrouble({ queues: rows, processes, health: health?.data, rises: this.risen, now });
+    const troubles = findTrouble({ queues: rows, processes, health: health?.data, failed: this.failed, restarted: this.restarted, now });
     this.renderTroubles(troubles, rows);
     renderGlance(glance(stats, rows, processes));
     const byQueue = Map.groupBy?.(troubles, (each) => each.key) ?? groupBy(troubles);

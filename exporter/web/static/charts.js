@@ -2,7 +2,7 @@
 
 import { el, setText } from "./dom.js";
 import { count, moment, UNKNOWN } from "./format.js";
-import { extremes } from "./series.js";
+import { alone, extremes } from "./series.js";
 
 const HEIGHT = 180;
 const DASHES = [[], [6, 3], [2, 3]]; // lines differ by more than their colour
@@ -92,7 +92,8 @@ export class Chart {
           stroke: colour(`--line-${index}`),
           width: 1.75,
           dash: DASHES[index % DASHES.length],
-          points: { show: false },
+          // A reading between two unknown ones makes no line.
+          points: { show: true, size: 5, filter: (plot, line) => alone(plot.data[line]) },
         })),
       ],
       hooks: { setCursor: [(plot) => this.#tell(plot.cursor.idx ?? null)] },

@@ -51,3 +51,8 @@ export function extremes(values) {
   }
   return { last: known.at(-1), low, high };
 }
+
+// The indices of known values whose neighbours are unknown: no line passes through them.
+export function alone(values) {
+  return values.flatMap((value, index) => (value != null && values[index - 1] == null && values[index + 1] == null ? [index] : []));
+}

@@ -4,7 +4,7 @@
 // trouble; among items of one severity the heavier stands first.
 
 import { byName, bytes, count, duration, percent, plural, since } from "./format.js";
-import { errorWords, queueKey, queueName, sourceName } from "./words.js";
+import { errorWords, processKey, queueKey, queueName, sourceName } from "./words.js";
 
 export const LIMITS = Object.freeze({
   oldSeconds: 5 * 60, // a job that waits longer than this in a growing queue is late
@@ -16,7 +16,8 @@ export const LIMITS = Object.freeze({
   diskRatio: 0.9,
   diskCritical: 0.97,
   certificateSeconds: 14 * 86400,
-  failuresWindow: 10 * 60, // seconds over which a rise of failed jobs is told
+  risesWindow: 10 * 60, // seconds over which a rise of failed jobs, or of restarts, is told
+  restarts: 3, // within that time: a process that keeps ending
 });
 
 const sum = (...values) => values.reduce((total, value) => total + (value ?? 0), 0);
@@ -74,8 +75,8 @@ function queueTrouble(queue, about, rise, limits) {
   } else if (age == null && waiting >= limits.growingJobs && queue.trend === "growing") {
     say(warning, "grows", `${wait} and it grows: ${outpaced}.`, waiting);
   }
-  if (rise && rise.jobs > 0) {
-    say(warning, "failures", `${plural(rise.jobs, "job")} failed in the last ${duration(rise.seconds)}.`, rise.jobs);
+  if (rise && rise.by > 0) {
+    say(warning, "failures", `${plural(rise.by, "job")} failed in the last ${duration(rise.seconds)}.`, rise.by);
   }
   return found;
 }
@@ -106,6 +107,17 @@ function processTrouble(processes) {
     const serves = served.length ? ` Serves ${served.slice(0, 5).join(", ")}${served.length > 5 ? " …" : ""}.` : "";
     const name = members.length === 1 && first.process !== first.group ? `${first.group}:${first.process}` : first.group;
     return make(`${name} on ${first.host}`, `${words} ${it}${because}.${serves}`, members.length);
+  });
+}
+
+// One that starts well and ends soon, again and again, is never FATAL.
+function crashLoops(processes, restarted, limits) {
+  return processes.flatMap((each) => {
+    const rise = restarted.get(processKey(each));
+    if (!rise || rise.by < limits.restarts || each.state === "FATAL" || each.state === "BACKOFF") return [];
+    const name = each.process === each.group ? each.group : `${each.group}:${each.process}`;
+    const times = `${count(rise.by)} times in the last ${duration(rise.seconds)}`;
+    return [warning(`${name} on ${each.host}`, `restarted ${times}: it keeps ending.`, rise.by)];
   });
 }
 
@@ -169,13 +181,15 @@ function once(items) {
   return [...best.values()];
 }
 
-// Return what is in trouble. `rises` maps queueKey() to {jobs, seconds}: failures seen to rise while the page was open.
-export function findTrouble({ queues = [], processes = [], health = [], rises = new Map(), now, limits = LIMITS }) {
+// Return what is in trouble. `failed` maps queueKey() and `restarted` processKey() to {by, seconds}: what was seen to rise
+// while the page was open.
+export function findTrouble({ queues = [], processes = [], health = [], failed = new Map(), restarted = new Map(), now, limits = LIMITS }) {
   const name = namesOf(queues);
   const of = (kind) => health.filter((each) => each.kind === kind);
   const found = [
-    ...queues.flatMap((queue) => queueTrouble(queue, name(queue), rises.get(queueKey(queue)), limits)),
+    ...queues.flatMap((queue) => queueTrouble(queue, name(queue), failed.get(queueKey(queue)), limits)),
     ...processTrouble(processes),
+    ...crashLoops(processes, restarted, limits),
     ...once(of("redis")).flatMap((each) => redisTrouble(each, limits)),
     ...once(of("database")).flatMap((each) => databaseTrouble(each, limits)),
     ...once(of("probe")).flatMap((each) => probeTrouble(each, limits, now)),

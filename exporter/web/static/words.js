@@ -56,3 +56,7 @@ export function queueName({ queue, system }) {
 export function queueKey({ redis, system, queue }) {
   return JSON.stringify([redis, system, queue]);
 }
+
+export function processKey({ host, supervisor, group, process }) {
+  return JSON.stringify([host, supervisor, group, process]);
+}
