@@ -1,11 +1,13 @@
 """The page's own modules that need no browser, tested by node's test runner on the files as they are packed."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from depthgauge.errors import ErrorKind
 from exporter.web.static import read_files
 
 TESTS = Path(__file__).resolve().parents[1] / "js"
@@ -31,3 +33,8 @@ def test_modules(folder: Path, name: str) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr
     assert "# pass 0" not in done.stdout
+
+
+def test_the_page_has_words_for_every_error() -> None:
+    words = set(re.findall(rb"^  (\w+): \"", read_files()["words.js"], re.MULTILINE))
+    assert {kind.value.encode() for kind in ErrorKind} <= words

@@ -21,6 +21,8 @@ const ERRORS = {
   read_only: "it is read-only",
   out_of_memory: "it is out of memory",
   busy: "it is busy",
+  not_found: "what was asked for is not there",
+  too_many_connections: "it takes no more connections",
   internal: "a defect in the exporter; its log says more",
 };
 
