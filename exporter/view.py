@@ -63,6 +63,10 @@ def view_of(snapshots: Sequence[Snapshot], *, listed: Iterable[str] = (), source
         for supervisor in snapshot.supervisors
         for each in supervisor.worker_processes
     ]
+    totals = totals_of(found.values() if found or read else None)
+    if any(database.failed_jobs_error is not None for snapshot in alive for database in snapshot.databases):
+        # What is left would look like all there is.
+        totals = structs.replace(totals, failed=None)
     return View(
         now=now,
         recorded_at=newest.slot,
@@ -73,7 +77,7 @@ def view_of(snapshots: Sequence[Snapshot], *, listed: Iterable[str] = (), source
         queues=found,
         workers=_workers(alive),
         worker_processes=sum(processes) if processes else None,
-        totals=totals_of(found.values() if found or read else None),
+        totals=totals,
     )
 
 

@@ -155,6 +155,7 @@ def _database(host: str, name: str, part: Database | None) -> DatabaseHealth:
         deadlocks_total=part.deadlocks_total,
         size_bytes=part.size_bytes,
         started_at=part.started_at,
+        failed_jobs_error=part.failed_jobs_error,
     )
 
 

@@ -47,6 +47,8 @@ class DatabaseHealth(_Of, frozen=True, kw_only=True, rename="camel", tag="databa
     deadlocks_total: int | None
     size_bytes: int | None
     started_at: Moment | None
+    failed_jobs_error: str | None
+    """Why the application's failed jobs in it could not be read; the total of failed jobs is null then."""
 
 
 class DiskHealth(_Of, frozen=True, kw_only=True, rename="camel", tag="disk", tag_field="kind"):

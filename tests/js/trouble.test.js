@@ -157,3 +157,8 @@ test("a process that starts well and ends soon, again and again", () => {
   assert.deepEqual(read({ restarts: 11 }, 900), []);
   assert.notEqual(processKey(process({})), processKey(process({ host: "web-2" })));
 });
+
+test("failed jobs that cannot be counted", () => {
+  const database = { kind: "database", host: "web-1", target: "app", up: true, failedJobsError: "acl_denied" };
+  assert.deepEqual(sentences({ health: [database] }), ["warning: Database app: does not tell its failed jobs: the user may not run a command."]);
+});

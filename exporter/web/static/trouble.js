@@ -144,10 +144,16 @@ function redisTrouble(server, limits) {
 function databaseTrouble(database, limits) {
   const about = `Database ${database.target}`;
   if (database.up === false) return [critical(about, "does not answer.")];
+  const found = [];
   const ratio = full(database.connections, database.maxConnections);
-  if (ratio == null || ratio < limits.connectionRatio) return [];
-  const text = `has ${count(database.connections)} of at most ${count(database.maxConnections)} connections.`;
-  return [warning(about, text, ratio)];
+  if (ratio != null && ratio >= limits.connectionRatio) {
+    const text = `has ${count(database.connections)} of at most ${count(database.maxConnections)} connections.`;
+    found.push(warning(about, text, ratio));
+  }
+  if (database.failedJobsError) {
+    found.push(warning(about, `does not tell its failed jobs: ${errorWords(database.failedJobsError)}.`));
+  }
+  return found;
 }
 
 function probeTrouble(probe, limits, now) {
