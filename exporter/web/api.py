@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
+from depthgauge.history import BadParameter
 from depthgauge.httpd import Request, Response
 from exporter.live import Live
 from exporter.recent import Recent
 from exporter.view import View
 from exporter.web.bodies import queue_stats, queues, workers
 from exporter.web.health_bodies import health, performance
-from exporter.web.json_reply import BadParameter, Body, error, parameters
+from exporter.web.json_reply import Body, error, parameters
 from exporter.web.openapi import document
 
 PREFIX: Final = "/api/"
@@ -67,7 +68,7 @@ def _strict(answer: Route) -> Route:
         try:
             parameters(request, {})
         except BadParameter as exc:
-            return error(HTTPStatus.BAD_REQUEST, str(exc), parameter=exc.parameter)
+            return error(HTTPStatus.BAD_REQUEST, exc.message, parameter=exc.parameter)
         return answer(request)
 
     return route

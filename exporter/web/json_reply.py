@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from depthgauge.history import BadParameter
 from depthgauge.httpd import Request, Response, accepts_gzip
 from exporter.web.replies import ErrorDetail, ErrorReply
 
@@ -22,14 +23,6 @@ _SHOWN: Final = 100
 """Characters of what a client sent that are repeated to it."""
 
 
-class BadParameter(Exception):  # noqa: N818  it names the parameter; the reply says that it is an error
-    """A query parameter that cannot be used; the message tells what to write instead."""
-
-    def __init__(self, parameter: str, message: str) -> None:
-        self.parameter = parameter[:_SHOWN]
-        super().__init__(message)
-
-
 class Body:
     """A JSON body with its entity tag, compressed at most once. Equal bytes have equal tags."""
 
@@ -38,13 +31,13 @@ class Body:
         self._digest = hashlib.sha256(self._plain).hexdigest()[:32]
         self._gzipped: bytes | None = None
 
-    def reply(self, request: Request) -> Response:
+    def reply(self, request: Request, *, cache_control: str = CACHE_CONTROL) -> Response:
         """Return the body, or 304 to a client that has it already."""
         small = len(self._plain) < GZIP_FROM
         compressed = not small and accepts_gzip(request.headers.get("accept-encoding", ""))
         # A strong tag stands for bytes, so the compressed body has one of its own.
         tag = f'"{self._digest}-gzip"' if compressed else f'"{self._digest}"'
-        headers = {"ETag": tag, "Cache-Control": CACHE_CONTROL}
+        headers = {"ETag": tag, "Cache-Control": cache_control}
         if _is_known(request.headers.get("if-none-match", ""), self._digest):
             return Response(HTTPStatus.NOT_MODIFIED, b"", content_type=CONTENT_TYPE, headers=headers)
         if compressed and self._gzipped is None:
@@ -65,14 +58,17 @@ def _is_known(header: str, digest: str) -> bool:
     return any(tag in (f'"{digest}"', f'"{digest}-gzip"') for tag in tags)
 
 
-def error(status: HTTPStatus, message: str, *, parameter: str | None = None) -> Response:
+def error(
+    status: HTTPStatus, message: str, *, parameter: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return a JSON error; its code is the status in words: ``bad_request``, ``not_found`` and so on."""
-    detail = ErrorDetail(code=status.name.lower(), message=message, parameter=parameter)
+    shown = parameter[:_SHOWN] if parameter is not None else None
+    detail = ErrorDetail(code=status.name.lower(), message=message, parameter=shown)
     return Response(
         status,
         msgspec.json.encode(ErrorReply(error=detail)),
         content_type=CONTENT_TYPE,
-        headers={"Cache-Control": "no-store"},
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
 
 
@@ -86,7 +82,7 @@ def parameters(request: Request, known: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in pairs:
         if name not in known:
             these = f"there are {', '.join(known)}" if known else "this address takes none"
-            raise BadParameter(name, f"unknown parameter {name[:_SHOWN]!r}: {these}")
+            raise BadParameter(name[:_SHOWN], f"unknown parameter {name[:_SHOWN]!r}: {these}")
         if name in found:
             raise BadParameter(name, f"parameter {name!r} is there twice")
         found[name] = value

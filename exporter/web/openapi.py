@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from depthgauge import __version__
+from depthgauge.history import HistoryPage
 from exporter.web.health_replies import Health, Performance
 from exporter.web.replies import ErrorReply, Queues, QueueStats, Workers
 
@@ -29,12 +30,12 @@ _REF: Final = "#/components/schemas/{name}"
 def document() -> dict[str, Any]:
     """Return the document."""
     references, schemas = msgspec.json.schema_components(
-        [*(reply for _, _, reply, _ in _LIVE), ErrorReply], ref_template=_REF
+        [*(reply for _, _, reply, _ in _LIVE), HistoryPage, ErrorReply], ref_template=_REF
     )
     responses = {f"Error{status}": _response(text, references[-1]) for status, text in _ERRORS.items()}
     paths = {path: {"get": _operation(name, text, references[at])} for at, (path, name, _, text) in enumerate(_LIVE)}
     paths["/api/system/queue/historical"] = {
-        "get": _operation("queueHistory", _HISTORY_TEXT, {"$ref": _REF.format(name="HistoryPage")}, _HISTORY_PARAMETERS)
+        "get": _operation("queueHistory", _HISTORY_TEXT, references[-2], _HISTORY_PARAMETERS)
     }
     paths["/api/openapi.json"] = {"get": _operation("openapi", "This document.", {"type": "object"})}
     return {
@@ -47,7 +48,7 @@ def document() -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": {**schemas, **_HISTORY_SCHEMAS},
+            "schemas": schemas,
             "responses": responses,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -103,40 +104,3 @@ _HISTORY_PARAMETERS: Final = (
     _parameter("limit", "Records in a reply at most.", {"type": "integer", "minimum": 1, "maximum": 10_000}),
     _parameter("cursor", "The next_cursor of the reply before, with its other parameters.", {"type": "string"}),
 )
-
-_NUMBER: Final = {"anyOf": [{"type": "integer"}, {"type": "null"}]}
-_BY_QUEUE: Final = {"type": "object", "additionalProperties": {"type": "integer"}}
-_RECORD: Final[Mapping[str, Any]] = {
-    "recorded_at": {"type": "string", "format": "date-time"},
-    "active_workers": _NUMBER,
-    "workers_by_queue": _BY_QUEUE,
-    "pending_jobs": _NUMBER,
-    "processing_jobs": _NUMBER,
-    "delayed_jobs": _NUMBER,
-    "failed_jobs": _NUMBER,
-    "completed_jobs": _NUMBER,
-    "pending_by_queue": _BY_QUEUE,
-    "failed_by_queue": _BY_QUEUE,
-}
-_PAGE: Final[Mapping[str, Any]] = {
-    "data": {"type": "array", "items": {"$ref": _REF.format(name="HistoryRecord")}},
-    "count": {"type": "integer"},
-    "step": {"type": "integer"},
-    "resolution": {"enum": ["raw", "5m", "1h"]},
-    "truncated": {"type": "boolean"},
-    "next_cursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
-}
-_HISTORY_SCHEMAS: Final[Mapping[str, Any]] = {
-    "HistoryRecord": {
-        "description": "What was the case in one step, named by its start.",
-        "type": "object",
-        "properties": _RECORD,
-        "required": list(_RECORD),
-    },
-    "HistoryPage": {
-        "description": "An answer about history, or a part of it.",
-        "type": "object",
-        "properties": _PAGE,
-        "required": list(_PAGE),
-    },
-}

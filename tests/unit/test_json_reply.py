@@ -5,8 +5,9 @@ import gzip
 import msgspec
 import pytest
 
+from depthgauge.history import BadParameter
 from depthgauge.httpd import Request, Response
-from exporter.web.json_reply import MAX_PARAMETERS, BadParameter, Body, error, parameters
+from exporter.web.json_reply import MAX_PARAMETERS, Body, error, parameters
 
 LARGE = {"a": "x" * 5000}
 
