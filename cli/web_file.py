@@ -72,6 +72,8 @@ def _headers(entry: Entry, complain: Complain) -> tuple[tuple[str, str], ...]:
 def _users(entry: Entry, complain: Complain) -> tuple[tuple[str, Secret], ...]:
     made = []
     found = table(entry, complain)
+    if not found:
+        complain(entry.line, entry.name, "has no user: nothing would be protected; leave it out or name one")
     if len(found) > MOST_USERS:
         complain(entry.line, entry.name, f"has {len(found)} users, at most {MOST_USERS} are taken")
     for name, each in found.items():
@@ -93,6 +95,8 @@ def _users(entry: Entry, complain: Complain) -> tuple[tuple[str, Secret], ...]:
 def _rate_limit(entry: Entry, complain: Complain) -> RateLimit | None:
     parts = table(entry, complain, ("interval", "burst"))
     interval = _interval(parts["interval"], complain) if "interval" in parts else 0.0
+    if "burst" in parts and "interval" not in parts:
+        complain(entry.line, entry.name, "limits nothing without an interval")
     burst = 1
     if "burst" in parts:
         value = word(parts["burst"], complain)

@@ -77,6 +77,9 @@ def _pem(given: Mapping[str, Entry], name: str, folder: Path, complain: Complain
         complain(file.line, file.name, f"{name} is set too; keep one of them")
     text = word(inline, complain) if inline is not None else None
     path = word(file, complain) if file is not None else None
+    for entry, found in ((inline, text), (file, path)):
+        if entry is not None and found == "":
+            complain(entry.line, entry.name, "is empty: nothing would be protected; leave it out or fill it in")
     if path:
         return Pem(path=folder / path)
     return Pem(text=Secret(text)) if text else None

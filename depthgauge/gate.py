@@ -60,6 +60,8 @@ class Gate:
         self.reload: Callable[[], Response] | None = None
         self.refused = dict.fromkeys(REASONS, 0)
         """Requests refused, by reason."""
+        # What is served where changes with a restart only.
+        self._telemetry_path = settings.telemetry_path
         self._rules = self._make(settings)
 
     def apply(self, settings: WebSettings) -> None:
@@ -120,7 +122,7 @@ class Gate:
             return self._too_many("total_rate", path, wait, "too many requests to this server")
         client = client_of(request.client)
         # A scraper that is refused looks like a host that is down.
-        spared = path == settings.telemetry_path or path.startswith("/-/")
+        spared = path == self._telemetry_path or path.startswith("/-/")
         if settings.rate_limit and not spared:
             wait = self._clients.take(client, 1 / settings.rate_limit, settings.rate_burst)
             if wait:

@@ -143,9 +143,9 @@ def render(
 
 def accepts_gzip(header: str) -> bool:
     """Judge an Accept-Encoding header: gzip or * without q=0."""
+    taken: dict[str, bool] = {}
     for item in header.lower().split(","):
         coding, _, parameters = item.partition(";")
-        if coding.strip() in ("gzip", "*"):
-            weight = parameters.replace(" ", "").removeprefix("q=")
-            return weight.strip("0.") != "" or not parameters
-    return False
+        weight = parameters.replace(" ", "").removeprefix("q=")
+        taken[coding.strip()] = weight.strip("0.") != "" or not parameters
+    return taken.get("gzip", taken.get("*", False))

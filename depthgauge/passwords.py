@@ -17,6 +17,8 @@ CACHED: Final = 100
 """Answers remembered, of the right and of the wrong ones each."""
 WAIT: Final = 5.0
 """Seconds to wait for the one computation that runs at a time: a hash takes up to some tenths of a second."""
+WAITING: Final = 8
+"""Who may wait for it at a time: each holds one of the server's connections."""
 
 
 class TooBusy(Exception):  # noqa: N818  it says what is the matter
@@ -41,6 +43,7 @@ class Passwords:
         self._wait = wait
         self._check = check
         self._one = threading.Lock()
+        self._places = threading.BoundedSemaphore(WAITING)
         self._lock = threading.Lock()
         self._known: dict[bool, OrderedDict[bytes, None]] = {True: OrderedDict(), False: OrderedDict()}
 
@@ -56,17 +59,26 @@ class Passwords:
         key = self._key(user, hashed or self._decoy, raw)
         known = self._remembered(key)
         if known is None:
-            if not self._one.acquire(timeout=self._wait):
+            if not self._places.acquire(blocking=False):
                 raise TooBusy
             try:
-                # Another thread may have just found it out.
-                known = self._remembered(key)
-                if known is None:
-                    known = self._matches(raw, hashed or self._decoy) and hashed is not None
-                    self._remember(key, good=known)
+                known = self._compute(key, raw, hashed)
             finally:
-                self._one.release()
+                self._places.release()
         return known
+
+    def _compute(self, key: bytes, password: bytes, hashed: bytes | None) -> bool:
+        if not self._one.acquire(timeout=self._wait):
+            raise TooBusy
+        try:
+            # Another thread may have just found it out.
+            known = self._remembered(key)
+            if known is None:
+                known = self._matches(password, hashed or self._decoy) and hashed is not None
+                self._remember(key, good=known)
+            return known
+        finally:
+            self._one.release()
 
     def _matches(self, password: bytes, hashed: bytes) -> bool:
         try:

@@ -1,6 +1,7 @@
 """TLS of a server: contexts made from settings, and made anew when the files of a certificate change."""
 
 import contextlib
+import ipaddress
 import logging
 import ssl
 import tempfile
@@ -107,7 +108,16 @@ def may_enter(certificate: object, sans: tuple[str, ...]) -> bool:
     if not sans:
         return True
     names = certificate.get("subjectAltName", ()) if isinstance(certificate, dict) else ()
-    return any(value in sans for _, value in names)
+    wanted = set(sans) | {address for each in sans if (address := _address(each)) is not None}
+    return any(value in wanted or (kind == "IP Address" and _address(value) in wanted) for kind, value in names)
+
+
+def _address(text: str) -> str | None:
+    """Return an IP address in its one canonical form: OpenSSL writes those of IPv6 out in full."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
 
 
 class TlsContexts:

@@ -27,6 +27,8 @@ MAX_HOSTS: Final = 500
 """The hosts with the newest slots."""
 MAX_SNAPSHOT: Final = 4 * 1024 * 1024
 """Bytes of one compressed snapshot."""
+MAX_ALL: Final = 64 * 1024 * 1024
+"""Bytes of all compressed snapshots together; what is beyond is left out."""
 LISTED_FOR: Final = timedelta(days=1)
 """A host whose last slot is older than this is not missed any more."""
 
@@ -63,8 +65,9 @@ class FleetCache:
         self._link = Link(url, connect_timeout=SECONDS, monotonic=monotonic)
         self._clock = clock
         self._monotonic = monotonic
-        self._known: Mapping[str, tuple[bytes, Snapshot | Skip]] = {}
-        """By host: the body that was read last and what it holds, so that it is decoded once."""
+        self._known: Mapping[str, tuple[bytes | int, Snapshot | Skip]] = {}
+        """By host: the body that was read last, or the size of one that was too large, and what it holds, so that it is
+        decoded, or complained of, once."""
         self._errors = CounterMetric(
             fleet_metrics.ERRORS.name, fleet_metrics.ERRORS.help, fleet_metrics.ERRORS.labels, registry=registry
         )
@@ -98,17 +101,20 @@ class FleetCache:
         [found] = self._ask([("ZREVRANGE", HOSTS, 0, MAX_HOSTS - 1, "WITHSCORES")], deadline)
         listed = list(_listed(found, since=(self._clock() - LISTED_FOR).timestamp()))
         bodies = self._ask([("GET", LATEST_PREFIX + host) for host in listed], deadline)
-        known: dict[str, tuple[bytes, Snapshot | Skip]] = {}
+        known: dict[str, tuple[bytes | int, Snapshot | Skip]] = {}
         snapshots: list[Snapshot] = []
-        for host, body in zip(listed, bodies, strict=True):
-            if isinstance(body, TooLarge):
-                self._skip(host, Skip.TOO_LARGE, f"{body.size} bytes")
-            elif isinstance(body, bytes):
-                before = self._known.get(host)
-                holds = before[1] if before is not None and before[0] == body else self._decode(host, body)
-                known[host] = (body, holds)
-                if isinstance(holds, Snapshot):
-                    snapshots.append(holds)
+        room = MAX_ALL
+        for host, reply in zip(listed, bodies, strict=True):
+            if not isinstance(reply, TooLarge | bytes):
+                continue
+            size = reply.size if isinstance(reply, TooLarge) else len(reply)
+            body = reply if isinstance(reply, bytes) and size <= room else size
+            before = self._known.get(host)
+            holds = before[1] if before is not None and before[0] == body else self._decode(host, body)
+            known[host] = (body, holds)
+            if isinstance(holds, Snapshot):
+                room -= size
+                snapshots.append(holds)
         self._known = known
         return Fleet(snapshots=snapshots, listed=listed)
 
@@ -120,7 +126,9 @@ class FleetCache:
             raise SourceError(kind, f"the bus refuses {commands[0][0]!s}: {refused.message}")
         return replies
 
-    def _decode(self, host: str, body: bytes) -> Snapshot | Skip:
+    def _decode(self, host: str, body: bytes | int) -> Snapshot | Skip:
+        if isinstance(body, int):
+            return self._skip(host, Skip.TOO_LARGE, f"{body} bytes")
         try:
             snapshot = unpack(body)
             if major(snapshot.version) > major(VERSION):

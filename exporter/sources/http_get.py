@@ -86,6 +86,9 @@ class HttpGet:
         except (OSError, http.client.HTTPException) as exc:
             kind, hint = _judge(exc)
             raise SourceError(kind, f"{self.shown}: {str(exc) or type(exc).__name__} ({hint})") from exc
+        except ValueError as exc:
+            # http.client lets a negative size of a chunk through to its own arithmetic.
+            raise SourceError(ErrorKind.GARBAGE, f"{self.shown}: {exc} (its answer makes no sense)") from exc
         return Answer(status, self._monotonic() - started, expires_at)
 
     def _exchange(self, sock: socket.socket, deadline: float) -> int:

@@ -37,7 +37,7 @@ class Body:
         compressed = not small and accepts_gzip(request.headers.get("accept-encoding", ""))
         # A strong tag stands for bytes, so the compressed body has one of its own.
         tag = f'"{self._digest}-gzip"' if compressed else f'"{self._digest}"'
-        headers = {"ETag": tag, "Cache-Control": cache_control}
+        headers = {"ETag": tag, "Cache-Control": cache_control, "Vary": "Authorization"}
         if _is_known(request.headers.get("if-none-match", ""), self._digest):
             return Response(HTTPStatus.NOT_MODIFIED, b"", content_type=CONTENT_TYPE, headers=headers)
         if compressed and self._gzipped is None:
@@ -46,7 +46,7 @@ class Body:
             HTTPStatus.OK,
             self._plain,
             content_type=CONTENT_TYPE,
-            headers=headers if compressed or small else {**headers, "Vary": "Accept-Encoding"},
+            headers=headers if compressed or small else {**headers, "Vary": "Authorization, Accept-Encoding"},
             gzipped=self._gzipped if compressed else None,
         )
 

@@ -90,6 +90,9 @@ BAD = [
     (f"tls_server_config: {{{PAIR}}}\ntls_server_config: {{{PAIR}}}\n", "web.yml:2: tls_server_config: is there twice"),
 ]
 STRICTER = [
+    ("tls_server_config: {cert_file: '', key_file: ''}", "cert_file: is empty"),
+    (f"tls_server_config: {{{PAIR}, client_ca_file: '', client_auth_type: RequireAndVerifyClientCert}}", "is empty"),
+    ("basic_auth_users: {}", "has no user"),
     (f"tls_server_config: {{{PAIR}, cipher_suites: [TLS_RSA_WITH_AES_128_GCM_SHA256]}}", "the suite 'TLS_RSA_WITH_AES"),
     ("tls_server_config: {min_version: TLS12}", "has no cert_file"),
     (f"tls_server_config: {{{PAIR}, min_version: TLS10}}", "older ones are not safe"),

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import LiveJobs, Queue, RedisQueues, Snapshot
 from depthgauge.stream import HOSTS, LATEST_PREFIX, pack
+from exporter import fleet as fleet_module
 from exporter.fleet import MAX_HOSTS, MAX_SNAPSHOT, SECONDS, FleetCache
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.repo import repo_root
@@ -118,16 +119,31 @@ def test_what_is_spoilt_is_left_out_and_counted(bus: Bus, body: bytes, reason: s
 def test_what_was_read_before_is_not_decoded_again_and_a_newer_one_is(bus: Bus) -> None:
     bus.put("web-1", pack(snapshot_of(host="web-1", seq=1)))
     bus.put("bad", b"corrupt")
+    bus.put("huge", b"x" * (MAX_SNAPSHOT + 1))
     one, two = bus.cache.read(), bus.cache.read()
     assert one is not None
     assert two is not None
     assert one.snapshots[0] is two.snapshots[0]
     assert bus.skipped("corrupt") == 1
+    assert bus.skipped("too_large") == 1
 
     bus.put("web-1", pack(snapshot_of(host="web-1", seq=2)))
     three = bus.cache.read()
     assert three is not None
     assert three.snapshots[0].seq == 2
+
+
+def test_all_together_are_bounded(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = {host: pack(snapshot_of(host=host)) for host in ("a", "b", "c")}
+    monkeypatch.setattr(fleet_module, "MAX_ALL", len(bodies["a"]) + len(bodies["b"]))
+    for host, body in bodies.items():
+        bus.put(host, body)
+
+    fleet = bus.cache.read()
+
+    assert fleet is not None
+    assert len(fleet.snapshots) == 2
+    assert bus.skipped("too_large") == 1
 
 
 def test_hosts_are_bounded(bus: Bus) -> None:

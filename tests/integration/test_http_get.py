@@ -90,6 +90,7 @@ def test_nobody_there() -> None:
         ((b"SSH-2.0-OpenSSH_9.2\r\n",), ErrorKind.GARBAGE),
         ((b"\xff" * 100_000,), ErrorKind.GARBAGE),
         ((b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500 + b"\r\n",), ErrorKind.GARBAGE),
+        ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhalf",), ErrorKind.GARBAGE),
         ((b"HTTP/1.1 100 Continue\r\n\r\n" * 40_000,), ErrorKind.TOO_LARGE),
         ((b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",), ErrorKind.CLOSED),
         ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",), ErrorKind.CLOSED),

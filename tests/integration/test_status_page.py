@@ -213,3 +213,18 @@ def test_names_are_text_and_nothing_else(browser: Browser, fleet: Fleet) -> None
     assert browser.violations() == []
     assert browser.console() == []
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth") is True
+
+
+def test_two_troubles_of_one_server_are_two_and_go_again(browser: Browser, fleet: Fleet) -> None:
+    loaded(browser, fleet)
+    [redis] = [each for each in fleet.health if each["kind"] == "redis"]
+    before = len(browser.texts("#troubles li"))
+    redis |= {"usedMemoryBytes": redis["maxMemoryBytes"], "clients": redis["maxClients"]}
+    browser.wait_text("#troubles", "of at most 10,000 clients")
+    assert len(browser.texts("#troubles li")) == before + 2
+    for clients in range(9995, 10000):
+        redis["clients"] = clients
+        browser.wait_text("#troubles", f"has {clients:,} of")
+    assert len(browser.texts("#troubles li")) == before + 2
+    redis |= {"usedMemoryBytes": 1, "clients": 1}
+    wait_for(lambda: len(browser.texts("#troubles li")) == before, what="nothing is left of them")

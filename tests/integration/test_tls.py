@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from depthgauge.settings import Pem, TlsSettings, WebConfig
-from depthgauge.tls import TlsError, make_context
+from depthgauge.tls import TlsError, make_context, may_enter
 from tests.plugins.certificates import Authority
 from tests.plugins.served import Client, MakeServer, tls_config
 from tests.plugins.waiting import wait_for
@@ -91,6 +91,13 @@ def test_client_certificates(make_server: MakeServer, authority: Authority, tmp_
             Client(server, authority.trusting(identity)).scrape()
     assert wait_for(lambda: server.handshakes_failed >= 3)
     assert Client(server, authority.trusting(authority.issue("c", "scraper.example"))).scrape() < 5
+
+
+def test_addresses_among_the_names_of_clients_are_told_however_they_are_written() -> None:
+    certificate = {"subjectAltName": (("IP Address", "FD00:0:0:0:0:0:0:1"), ("DNS", "scraper.example"))}
+    assert may_enter(certificate, ("fd00::1",))
+    assert may_enter(certificate, ("other", "scraper.example"))
+    assert not may_enter(certificate, ("fd00::2", "10.0.0.1"))
 
 
 def test_a_client_certificate_if_given(make_server: MakeServer, authority: Authority, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import bcrypt
 import pytest
@@ -151,6 +152,8 @@ def test_one_client_may_ask_only_so_often() -> None:
     assert [ask(gate, path).status for path in ("/metrics", "/-/healthy")] * 10 == [200, 200] * 10
     clock.now += 0.5
     assert ask(gate, "/").status == 200
+    gate.apply(replace(gate._rules.settings, telemetry_path="/elsewhere"))
+    assert [ask(gate, "/metrics").status for _ in range(9)] == [200] * 9, "it is served there until a restart"
     refused = ask(gate, "/api/x", bearer(TOKEN))
     assert refused.headers["Retry-After"] == "1"
     assert json.loads(refused.body)["error"]["code"] == "too_many_requests"

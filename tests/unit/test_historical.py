@@ -152,4 +152,4 @@ def test_it_is_compressed_for_those_who_take_it() -> None:
     assert plain.gzipped is None
     assert packed.gzipped is not None
     assert gzip.decompress(packed.gzipped) == packed.body == plain.body
-    assert plain.headers["Vary"] == "Accept-Encoding"
+    assert plain.headers["Vary"] == "Authorization, Accept-Encoding"

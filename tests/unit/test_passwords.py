@@ -94,3 +94,21 @@ def test_one_at_a_time_and_no_endless_queue() -> None:
     first.join()
     assert users.good("ann", "correct")
     assert [password for password, _ in check.calls] == [b"slow", b"correct"]
+
+
+def test_few_may_wait_for_the_one_that_is_computed() -> None:
+    check = Counting()
+    check.free.clear()
+    users = make(check)
+    waiting = [
+        threading.Thread(target=users.good, args=("ann", f"slow-{number}")) for number in range(passwords.WAITING)
+    ]
+    for thread in waiting:
+        thread.start()
+    wait_for(lambda: users._places._value == 0)
+    with pytest.raises(TooBusy):
+        users.good("ann", "correct")
+    check.free.set()
+    for thread in waiting:
+        thread.join()
+    assert users.good("ann", "correct")

@@ -40,10 +40,9 @@ class Page {
     this.client = new Client(() => session.token(sessionStorage));
     this.queues = queueTable();
     this.processes = processTable();
-    this.failures = failures();
-    this.restarts = restarts();
-    this.failed = new Map();
-    this.restarted = new Map();
+    this.jobFailures = failures();
+    this.processRestarts = restarts();
+    this.rises = { failed: new Map(), restarted: new Map() };
     this.history = new History(this.client, (error) => this.signOut(error));
   }
 
@@ -97,8 +96,8 @@ class Page {
       if (answer === null) return;
       this.answers[name] = answer;
       if (name === FIRST) this.receivedAt = performance.now();
-      if (name === "queues") this.failed = this.failures.read(answer.data, performance.now() / 1000);
-      if (name === "workers") this.restarted = this.restarts.read(answer.data, performance.now() / 1000);
+      if (name === "queues") this.rises.failed = this.jobFailures.read(answer.data, performance.now() / 1000);
+      if (name === "workers") this.rises.restarted = this.processRestarts.read(answer.data, performance.now() / 1000);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.failures[name] = error;
@@ -197,7 +196,7 @@ class Page {
     const rows = queues?.data ?? [];
     const processes = workers?.data ?? [];
     const now = new Date();
-    const troubles = findTrouble({ queues: rows, processes, health: health?.data, failed: this.failed, restarted: this.restarted, now });
+    const troubles = findTrouble({ queues: rows, processes, health: health?.data, ...this.rises, now });
     this.renderTroubles(troubles, rows);
     renderGlance(glance(stats, rows, processes));
     const byQueue = Map.groupBy?.(troubles, (each) => each.key) ?? groupBy(troubles);
@@ -228,7 +227,7 @@ class Page {
     reconcile(
       byId("troubles"),
       troubles.slice(0, SHOWN_TROUBLES),
-      (each) => JSON.stringify([each.severity, each.about, each.key, each.short]),
+      (each) => JSON.stringify([each.severity, each.about, each.key, each.short ?? each.text.replace(/\d/g, "")]),
       (each) =>
         el(
           "li",

@@ -34,9 +34,11 @@ export function show(node, shown) {
   if (node.hidden === shown) node.hidden = !shown;
 }
 
-// Make the children of `parent` those of `items`, in that order, keeping the node of each key: focus and selection stay.
+// Make the children of `parent` those of `items`, in that order, keeping the node of each key: focus and selection stay. Of
+// items with one key each after the first gets a node of its own, which is not kept.
 export function reconcile(parent, items, key, make, update) {
   const have = new Map([...parent.children].map((node) => [node.dataset.key, node]));
+  const placed = new Set();
   let place = parent.firstElementChild;
   for (const item of items) {
     const name = key(item);
@@ -47,10 +49,11 @@ export function reconcile(parent, items, key, make, update) {
       node.dataset.key = name;
     }
     update(node, item);
+    placed.add(node);
     if (node === place) place = place.nextElementSibling;
     else parent.insertBefore(node, place);
   }
-  for (const node of have.values()) node.remove();
+  for (const node of [...parent.children]) if (!placed.has(node)) node.remove();
 }
 
 // A word with a sign before it: what it means never hangs on its colour alone.

@@ -133,12 +133,12 @@ export class History {
   }
 
   #draw({ data, step, resolution, truncated }, start, end) {
+    show(this.form, true);
     if (data.length === 0) {
       this.#say("Nothing was recorded in this range.", true);
       return;
     }
     show(byId("charts"), true);
-    show(this.form, true);
     const range = [start.getTime() / 1000, end.getTime() / 1000];
     this.charts.forEach((chart) => chart.show(columns(data, chart.lines.map((each) => each.field), step), range));
     const every = step === 60 ? "one a minute" : `one every ${duration(step)}`;
