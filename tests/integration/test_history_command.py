@@ -32,6 +32,8 @@ from tests.plugins.waiting import wait_for
 pytestmark = pytest.mark.needs("postgres")
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 2 * DAY
+TOKEN = "a-token-of-the-test"
+WEB = f'[web]\ntoken = "{TOKEN}"\n'
 
 
 @pytest.fixture
@@ -135,7 +137,11 @@ def test_a_pipe_that_closes_and_ctrl_c_are_quiet(filled: str, config: Path) -> N
     assert piped.stdout.startswith("recorded_at,active_workers")
     with psycopg.connect(filled) as locked:
         locked.execute("LOCK TABLE depthgauge.series IN ACCESS EXCLUSIVE MODE")
-        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+        # A shell's background job is born with SIGINT ignored, and so would be all that it starts, this run included.
+        interruptible = ["env", "--default-signal=INT", *command]
+        waiting = subprocess.Popen(
+            interruptible, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
+        )
         question = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'depthgauge-history' AND wait_event_type = 'Lock'"
         with psycopg.connect(filled, autocommit=True) as looking:
             wait_for(lambda: looking.execute(question).fetchone() == (1,), 20)
@@ -145,8 +151,9 @@ def test_a_pipe_that_closes_and_ctrl_c_are_quiet(filled: str, config: Path) -> N
 
 
 def get(url: str) -> tuple[int, Any]:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as exc:
         return exc.code, json.loads(exc.read())
@@ -154,7 +161,8 @@ def get(url: str) -> tuple[int, Any]:
 
 def test_a_running_exporter_answers(filled: str, make_daemon: MakeDaemon) -> None:
     daemon = make_daemon(
-        "exporter", f'supervisor = []\nredis = []\n[exporter]\nhost = "web-1"\n[history]\ndsn = {json.dumps(filled)}\n'
+        "exporter",
+        f'supervisor = []\nredis = []\n[exporter]\nhost = "web-1"\n[history]\ndsn = {json.dumps(filled)}\n{WEB}',
     ).ready()
     page = f"{daemon.url}/api/system/queue/historical"
     day = f"start_date={MIDNIGHT.date()}&end_date={(MIDNIGHT + DAY).date()}"
@@ -166,7 +174,7 @@ def test_a_running_exporter_answers(filled: str, make_daemon: MakeDaemon) -> Non
 
 
 def test_an_exporter_without_history_says_so(make_daemon: MakeDaemon) -> None:
-    daemon = make_daemon("exporter", 'supervisor = []\nredis = []\n[exporter]\nhost = "web-1"\n').ready()
+    daemon = make_daemon("exporter", f'supervisor = []\nredis = []\n[exporter]\nhost = "web-1"\n{WEB}').ready()
     status, told = get(f"{daemon.url}/api/system/queue/historical")
     assert (status, told["error"]["message"]) == (503, "history is not configured: set [history] dsn")
 
