@@ -12,6 +12,12 @@ QueueKey: TypeAlias = tuple[str, str, str]
 """Redis, system, queue: the identity in the fleet."""
 
 
+def knows_failed(snapshot: Snapshot, counts: Callable[[Part], bool]) -> bool:
+    """Say whether every database that holds failed jobs has told them in a part that counts; else their total is unknown."""
+    told = {part.name for part in snapshot.databases if counts(part) and part.failed_jobs is not None}
+    return told >= set(snapshot.failed_jobs_in)
+
+
 def backlogs(snapshot: Snapshot, counts: Callable[[Part], bool]) -> Mapping[QueueKey, Queue]:
     """Return the queues of the parts that count, by their identity; of two with one identity the first.
 

@@ -238,6 +238,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """In the order they happened, of all supervisors."""
     redis_servers: tuple[RedisServer, ...] = ()
     databases: tuple[Database, ...] = ()
+    failed_jobs_in: tuple[str, ...] = ()
+    """The databases that hold an application's failed jobs and are this exporter's to read, whether they could be read or not."""
     machine: Machine | None = None
     """The host that the exporter runs on."""
     probes: tuple[Probe, ...] = ()

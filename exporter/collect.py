@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -86,6 +86,8 @@ class HealthSources:
 
     redis_servers: Sequence[Source[RedisServer]] = ()
     databases: Sequence[Source[Database]] = ()
+    failed_jobs_in: Collection[str] = ()
+    """The databases that hold an application's failed jobs."""
     machine: Source[Machine] | None = None
     probes: Sequence[Source[Probe]] = ()
 
@@ -129,6 +131,7 @@ class Collector:
 
         self._redis = Group(redis, clock=clock, monotonic=monotonic, allows=leases.allows)
         self._servers = Group(health.redis_servers, clock=clock, monotonic=monotonic, allows=leases.allows)
+        self._failed_jobs_in = health.failed_jobs_in
         self._databases = Group(health.databases, clock=clock, monotonic=monotonic, allows=allows_database)
         machine = () if health.machine is None else (health.machine,)
         self._machine = Group(machine, clock=clock, monotonic=monotonic)
@@ -226,6 +229,7 @@ class Collector:
             queues=self._redis.parts,
             redis_servers=self._servers.parts,
             databases=self._databases.parts,
+            failed_jobs_in=tuple(name for name in self._databases.targets if name in self._failed_jobs_in),
             machine=next(iter(self._machine.parts), None),
             probes=self._probes.parts,
         )

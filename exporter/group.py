@@ -43,6 +43,11 @@ class Group(Generic[P]):
             runner.wait(deadline - self._monotonic(), judge=judge)
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets that are ours."""
+        return tuple(runner.source.target for runner in self._allowed)
+
+    @property
     def parts(self) -> tuple[P, ...]:
         """The last part of every target that is ours."""
         return tuple(runner.part for runner in self._allowed if runner.part is not None)

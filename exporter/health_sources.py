@@ -75,7 +75,13 @@ class Health:
             if on.host
             else None
         )
-        self.sources = HealthSources(redis_servers=servers, databases=databases, machine=machine, probes=probes)
+        self.sources = HealthSources(
+            redis_servers=servers,
+            databases=databases,
+            failed_jobs_in=[each.name for each in settings.databases if on.postgres and each.failed_jobs is not None],
+            machine=machine,
+            probes=probes,
+        )
         self._lasting: list[Lasting] = [*databases, *probes] if machine is None else [machine, *databases, *probes]
         self.closable: list[Closable] = [*servers, *self._lasting]
         """What has to be closed, side by side with what else there is."""

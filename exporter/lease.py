@@ -213,6 +213,7 @@ class LeasedTargets:
         targets = {("redis", part.redis) for part in snapshot.queues}
         targets |= {("redis", part.redis) for part in snapshot.redis_servers}
         targets |= {("database", part.name) for part in snapshot.databases}
+        targets |= {("database", name) for name in snapshot.failed_jobs_in}
         gone = {(kind, target) for kind, target in targets if not self.allows(target, kind=kind)}
         if not gone:
             return snapshot
@@ -221,5 +222,6 @@ class LeasedTargets:
             queues=tuple(part for part in snapshot.queues if ("redis", part.redis) not in gone),
             redis_servers=tuple(part for part in snapshot.redis_servers if ("redis", part.redis) not in gone),
             databases=tuple(part for part in snapshot.databases if ("database", part.name) not in gone),
+            failed_jobs_in=tuple(name for name in snapshot.failed_jobs_in if ("database", name) not in gone),
             sources=tuple(s for s in snapshot.sources if (_KINDS.get(s.kind), s.target) not in gone),
         )

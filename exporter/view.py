@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from depthgauge.backlogs import QueueKey, backlogs
+from depthgauge.backlogs import QueueKey, backlogs, knows_failed
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue, Snapshot
 from depthgauge.totals import Totals, by_name, totals_of
 from exporter.expiry import is_alive, without_expired
@@ -64,9 +64,9 @@ def view_of(snapshots: Sequence[Snapshot], *, listed: Iterable[str] = (), source
         for each in supervisor.worker_processes
     ]
     totals = totals_of(found.values() if found or read else None)
-    if any(database.failed_jobs_error is not None for snapshot in alive for database in snapshot.databases):
+    if not all(knows_failed(snapshot, lambda _: True) for snapshot in alive):
         # What is left would look like all there is.
-        totals = structs.replace(totals, failed=None)
+        totals = structs.replace(totals, failed=None, failed_by_queue={})
     return View(
         now=now,
         recorded_at=newest.slot,

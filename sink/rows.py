@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from depthgauge.backlogs import QueueKey, backlogs
+from depthgauge.backlogs import QueueKey, backlogs, knows_failed
 from depthgauge.snapshot import Process, ProcessState, Queue, Snapshot, Supervisor
 from depthgauge.totals import by_name, totals_of
 from sink.event_rows import EventRow, event_rows
@@ -191,10 +191,9 @@ def _queue_row(snapshot: Snapshot, queues: Mapping[QueueKey, Queue], slot: datet
 
 def _knows_failed(snapshot: Snapshot) -> bool:
     """Say whether all that tells of failed jobs was read in this slot: Redis, and databases that hold them."""
-    if any(part.failed_jobs_error is not None for part in snapshot.databases):
+    if not knows_failed(snapshot, snapshot.is_fresh):
         return False
-    tellers = (*snapshot.queues, *(part for part in snapshot.databases if part.failed_jobs is not None))
-    return bool(tellers) and all(map(snapshot.is_fresh, tellers))
+    return bool(snapshot.queues or snapshot.failed_jobs_in) and all(map(snapshot.is_fresh, snapshot.queues))
 
 
 def _workers_by_queue(snapshot: Snapshot) -> Mapping[str, int] | None:

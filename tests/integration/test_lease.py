@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
+from depthgauge import health
 from depthgauge.redis_link import client
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import Cycle, RedisQueues, Snapshot, SourceStatus
-from exporter.lease import Lease, LeasedTargets, LeaseKeeper, Standing, redis_lease
+from exporter.lease import Lease, LeasedTargets, LeaseKeeper, Standing, database_lease, redis_lease
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.waiting import wait_for
 
@@ -110,7 +111,9 @@ def test_stopping_gives_the_lease_back_at_once(redis_server: RedisServer, bus: r
 
 def test_backlogs_under_a_lost_lease_are_not_shown(bus: redis.Redis) -> None:
     Lease(bus, redis_lease("b"), "another", ttl=30).attempt()
-    keeper = LeaseKeeper(bus, "one", [redis_lease("a"), redis_lease("b")], interval=60)
+    Lease(bus, database_lease("y"), "another", ttl=30).attempt()
+    names = [redis_lease("a"), redis_lease("b"), database_lease("x"), database_lease("y")]
+    keeper = LeaseKeeper(bus, "one", names, interval=60)
     keeper.start()
     snapshot = Snapshot(
         host="web-1",
@@ -122,6 +125,9 @@ def test_backlogs_under_a_lost_lease_are_not_shown(bus: redis.Redis) -> None:
         cycle=Cycle(seconds=0.1),
         sources=tuple(SourceStatus(observed_at=NOW, kind="redis", target=name, ok=True) for name in ("a", "b")),
         queues=tuple(RedisQueues(observed_at=NOW, redis=name) for name in ("a", "b")),
+        redis_servers=tuple(health.RedisServer(observed_at=NOW, redis=name) for name in ("a", "b")),
+        databases=tuple(health.Database(observed_at=NOW, name=name) for name in ("x", "y")),
+        failed_jobs_in=("x", "y"),
     )
     try:
         visible = LeasedTargets(keeper).visible(snapshot)
@@ -129,4 +135,7 @@ def test_backlogs_under_a_lost_lease_are_not_shown(bus: redis.Redis) -> None:
         keeper.stop(timeout=2)
 
     assert [part.redis for part in visible.queues] == ["a"]
+    assert [part.redis for part in visible.redis_servers] == ["a"]
+    assert [part.name for part in visible.databases] == ["x"]
+    assert visible.failed_jobs_in == ("x",)
     assert [status.target for status in visible.sources] == ["a"]

@@ -14,6 +14,7 @@ from exporter.assembly import Assembly, utc_now
 from exporter.collect import EveryoneCollects
 from exporter.settings import Collectors, DatabaseSettings, ExporterSettings
 from exporter.slots import slot_of
+from tests.plugins.ports import free_port
 from tests.plugins.postgres import PostgresServer
 from tests.plugins.waiting import wait_for
 from tests.plugins.watched import make_failed_jobs, run
@@ -86,3 +87,8 @@ def test_one_snapshot_with_failed_jobs(watched: str, tmp_path: Path) -> None:
         ("laravel", "emails", 1)
     ]
     assert "payload-secret" not in done.stdout
+    assert json.loads(done.stdout)["failed_jobs_in"] == ["app"]
+    # A database that was never there is missed all the same: without it the total of failed jobs is not known.
+    config.write_text(config.read_text().replace(watched, f"host=127.0.0.1 port={free_port()} dbname=none"))
+    away = json.loads(CliRunner().invoke(main, ["snapshot", "--config.file", str(config)]).stdout)
+    assert (away.get("databases", []), away["failed_jobs_in"]) == ([], ["app"])

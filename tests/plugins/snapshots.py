@@ -124,6 +124,7 @@ def full(**changes: Any) -> Snapshot:
         ),
         "redis_servers": (health.server(ago(0.4)),),
         "databases": (health.database(ago(0.4)),),
+        "failed_jobs_in": ("app",),
         "machine": health.machine(ago(0.4)),
         "probes": (health.probe(ago(0.4)),),
         "drops": {"bus_away": 3, "bus_full": 0},

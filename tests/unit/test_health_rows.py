@@ -142,7 +142,7 @@ def failed(*counts: tuple[str, int], seen: Any = NOW) -> Any:
 def test_failed_jobs_of_a_database_are_those_of_their_queues() -> None:
     high = Queue(system="laravel", name="high", live=LiveJobs(waiting=2))
     part = RedisQueues(observed_at=NOW, redis="default", queues=(high,))
-    made = rows_of(snapshot_of(queues=(part,), databases=(failed(("high", 3), ("gone", 4)),)))
+    made = rows_of(snapshot_of(queues=(part,), databases=(failed(("high", 3), ("gone", 4)),), failed_jobs_in=("app",)))
 
     assert [(row.queue, row.pending, row.failed) for row in made.workers] == [("gone", None, 4), ("high", 2, 3)]
     [totals] = made.queues
@@ -153,7 +153,7 @@ def test_failed_jobs_of_a_database_are_those_of_their_queues() -> None:
 def test_failed_jobs_are_unknown_while_a_database_is_not_read() -> None:
     high = Queue(system="laravel", name="high", live=LiveJobs(waiting=2))
     part = RedisQueues(observed_at=NOW, redis="default", queues=(high,))
-    made = rows_of(snapshot_of(queues=(part,), databases=(failed(("high", 3), seen=ago(16)),)))
+    made = rows_of(snapshot_of(queues=(part,), databases=(failed(("high", 3), seen=ago(16)),), failed_jobs_in=("app",)))
 
     assert [(row.queue, row.pending, row.failed) for row in made.workers] == [("high", 2, None)]
     [totals] = made.queues
@@ -165,13 +165,17 @@ def test_failed_jobs_that_cannot_be_read_are_unknown() -> None:
         observed_at=NOW, redis="default", queues=(Queue(system="rq", name="a", kept=KeptJobs(failed=1)),)
     )
     told = health.database(NOW, failed_jobs=None, failed_jobs_error="permission_denied")
-    [totals] = rows_of(snapshot_of(queues=(part,), databases=(told,))).queues
+    [totals] = rows_of(snapshot_of(queues=(part,), databases=(told,), failed_jobs_in=("app",))).queues
 
     assert (totals.failed_jobs, totals.failed_by_queue) == (None, None)
+    [gone] = rows_of(snapshot_of(queues=(part,), failed_jobs_in=("app",))).queues
+    assert (gone.failed_jobs, gone.failed_by_queue) == (None, None), "it has been away for long, or from the start"
+    [never] = rows_of(snapshot_of(queues=(part,))).queues
+    assert (never.failed_jobs, never.failed_by_queue) == (1, {"a": 1})
 
 
 def test_where_another_exporter_reads_redis_only_failed_jobs_are_known() -> None:
-    [totals] = rows_of(snapshot_of(databases=(failed(("high", 3)),))).queues
+    [totals] = rows_of(snapshot_of(databases=(failed(("high", 3)),), failed_jobs_in=("app",))).queues
 
     assert (totals.failed_jobs, totals.failed_by_queue) == (3, {"high": 3})
     assert (totals.pending_jobs, totals.pending_by_queue, totals.completed_jobs) == (None, None, None)

@@ -132,9 +132,9 @@ def test_failed_jobs_in_a_database_count_once_whoever_read_them() -> None:
 
 def test_failed_jobs_that_cannot_be_counted_make_no_total_as_in_the_database() -> None:
     queues = backlog(3, kept=KeptJobs(failed=2))
-    snapshot = snapshot_of(
-        queues=(queues,), databases=(Database(observed_at=ago(0.5), name="app", failed_jobs_error="acl_denied"),)
-    )
-    told = stats(snapshot)
-    assert (told.pending, told.failed, told.failed_by_queue) == (3, None, {"high": 2})
-    assert rows_of(snapshot).queues[0].failed_jobs is None
+    refusing = Database(observed_at=ago(0.5), name="app", failed_jobs_error="acl_denied")
+    for databases in ((refusing,), ()):
+        snapshot = snapshot_of(queues=(queues,), databases=databases, failed_jobs_in=("app",))
+        told, row = stats(snapshot), rows_of(snapshot).queues[0]
+        assert (told.pending, told.failed, told.failed_by_queue) == (3, None, {})
+        assert (row.pending_jobs, row.failed_jobs, row.failed_by_queue) == (3, None, None)
