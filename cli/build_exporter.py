@@ -1,7 +1,7 @@
 """From tables that were read, and from what this host can tell, to the settings of the exporter."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cli.build import Builder
@@ -25,6 +25,15 @@ from exporter.settings import (
     SortedSetSettings,
     SupervisorSettings,
 )
+
+
+def _own_state(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder for this user's state: systemd's, or that of the XDG base directory specification."""
+    if environ.get("STATE_DIRECTORY"):
+        return Path(environ["STATE_DIRECTORY"].partition(":")[0])
+    if environ.get("XDG_STATE_HOME"):
+        return Path(environ["XDG_STATE_HOME"]) / "depthgauge"
+    return Path(environ["HOME"]) / ".local" / "state" / "depthgauge" if environ.get("HOME") else None
 
 
 class ExporterBuilder(Builder):
@@ -58,6 +67,7 @@ class ExporterBuilder(Builder):
             host=self.get(node, "host") or self.inputs.hostname,
             interval=self.get(node, "interval"),
             state_dir=Path(state_dir) if state_dir else None,
+            token_dir=_own_state(self.inputs.environ),
             spool_max_bytes=self.get(node, "spool_max_bytes"),
             spool_max_age=self.get(node, "spool_max_age"),
             series_budget=self.get(node, "series_budget"),

@@ -35,7 +35,7 @@ WEB: Final = Section(
         Key(
             name="token",
             kind=kinds_web.TOKENS,
-            help="What opens the API; any of several, one a line (with commas between them in the variable), lines with # are comments. Without one the exporter makes one and keeps it in `state_dir`/api.token. Takes effect on a reload.",
+            help="What opens the API; any of several, one a line (with commas between them in the variable), lines with # are comments. Without one the exporter makes one and keeps it in `api.token` in `state_dir`, else in `$STATE_DIRECTORY`, `$XDG_STATE_HOME/depthgauge` or `~/.local/state/depthgauge`; its log says where. Takes effect on a reload.",
             env="API_TOKEN",
             secret=True,
         ),

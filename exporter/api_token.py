@@ -23,10 +23,10 @@ _MOST: Final = 4096
 
 
 class ApiTokens:
-    """Completes settings that have no token. ``random`` makes a new one."""
+    """Completes settings that have no token. ``folder`` keeps the one that is made, ``random`` makes it."""
 
-    def __init__(self, state_dir: Path | None, *, random: Callable[[], str]) -> None:
-        self._folder = state_dir
+    def __init__(self, folder: Path | None, *, random: Callable[[], str]) -> None:
+        self._folder = folder
         self._random = random
         self._in_memory: Secret | None = None
         self._told: str | None = None

@@ -169,7 +169,7 @@ class Daemon:
             api={**LiveApi(live, self._recent).routes, HISTORICAL: Historical(history, clock=clock)},
         )
         self.server = Server(settings.web, app)
-        tokens = ApiTokens(settings.state_dir, random=partial(secrets.token_urlsafe, 32))
+        tokens = ApiTokens(settings.state_dir or settings.token_dir, random=partial(secrets.token_urlsafe, 32))
         self.reloader = Reloader(self.server.gate, load, now=time.time, complete=tokens.complete)
         self._complete = tokens.complete
         registry.register(WebMetrics(self.server, self.reloader))

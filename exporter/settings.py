@@ -148,6 +148,8 @@ class ExporterSettings:
     interval: float = 15.0
     state_dir: Path | None = None
     """What has to outlive a restart: the spool, in ``spool`` below it. None keeps nothing on disk."""
+    token_dir: Path | None = None
+    """Where a token of the exporter's own making is kept, where there is no state folder: this user's own."""
     spool_max_bytes: int = 256 << 20
     spool_max_age: timedelta = timedelta(hours=24)
     series_budget: int = 10_000

@@ -216,3 +216,18 @@ def test_a_sink_without_a_token_is_reloaded_by_a_signal_only(make_daemon: MakeDa
     daemon.process.send_signal(signal.SIGHUP)
     wait_for(lambda: "the configuration is reloaded" in daemon.text)
     assert web.ask("/metrics")[0] == 200
+
+
+def test_without_any_configuration_the_token_is_where_its_user_finds_it(
+    make_daemon: MakeDaemon, tmp_path: Path
+) -> None:
+    home = {"XDG_STATE_HOME": "", "HOME": str(tmp_path / "home")}
+    daemon = make_daemon("exporter", "supervisor = []\nredis = []\n", environ=home).ready()
+    path = tmp_path / "home" / ".local" / "state" / "depthgauge" / "api.token"
+    assert str(path) in daemon.text
+    assert Web(daemon).ask("/api/nothing", token=path.read_text().strip())[0] == 404
+    assert sorted(each.name for each in path.parent.iterdir()) == ["api.token"], "nothing else is kept there"
+    assert daemon.stop() == 0
+    systemd = make_daemon("exporter", "supervisor = []\nredis = []\n", environ={"STATE_DIRECTORY": str(tmp_path / "s")})
+    systemd.ready()
+    assert (tmp_path / "s" / "api.token").exists()

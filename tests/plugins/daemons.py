@@ -56,7 +56,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**environment, **self._environ},
+                env={**environment, "XDG_STATE_HOME": str(self.config.parent / "own"), **self._environ},
             )
         return self
 
