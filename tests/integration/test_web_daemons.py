@@ -1,10 +1,14 @@
 """Tokens, reloads and TLS on both daemons as users run them."""
 
 import base64
+import contextlib
 import http.client
 import signal
+import socket
 import ssl
 import stat
+import statistics
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -231,3 +235,23 @@ def test_without_any_configuration_the_token_is_where_its_user_finds_it(
     systemd = make_daemon("exporter", "supervisor = []\nredis = []\n", environ={"STATE_DIRECTORY": str(tmp_path / "s")})
     systemd.ready()
     assert (tmp_path / "s" / "api.token").exists()
+
+
+def test_stalled_clients_do_not_delay_the_scrapes_of_a_real_exporter(
+    make_daemon: MakeDaemon, text_of: Text, tmp_path: Path
+) -> None:
+    _, web = start(make_daemon, "exporter", text_of())
+    host, _, port = web._netloc.rpartition(":")
+
+    def scrape() -> float:
+        began = time.monotonic()
+        assert web.ask("/metrics")[0] == 200
+        return time.monotonic() - began
+
+    with contextlib.ExitStack() as stack:
+        for number in range(300):
+            sock = stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            sock.sendall(b"GET / HTTP/1.1\r\nX-Slow: " if number % 2 else b"")
+        took = sorted(scrape() for _ in range(30))
+    assert statistics.median(took) < 0.05
+    assert took[-1] < 1
