@@ -43,7 +43,7 @@ class Page {
     this.jobFailures = failures();
     this.processRestarts = restarts();
     this.rises = { failed: new Map(), restarted: new Map() };
-    this.history = new History(this.client, (error) => this.signOut(error));
+    this.history = new History(this.client, () => this.signOut());
   }
 
   start() {
@@ -114,7 +114,7 @@ class Page {
 
   // Return the seconds that the exporter asked us to wait, if it did.
   failed(error) {
-    if (error.kind === "token") this.signOut(error);
+    if (error.kind === "token") this.signOut();
     else {
       this.inARow += 1;
       this.awaySince ??= new Date();

@@ -114,7 +114,7 @@ export class History {
     } catch (error) {
       if (error.name !== "ApiError" && !error.kind) throw error;
       if (turn !== this.#turn) return;
-      if (error.kind === "token") this.onToken(error);
+      if (error.kind === "token") this.onToken();
       show(this.form, !absent(error));
       this.#say(refusal(error), true);
     }
