@@ -7,6 +7,7 @@ import msgspec
 
 from depthgauge import __version__
 from depthgauge.history import HistoryPage
+from depthgauge.history_parameters import LONGEST_NAME
 from exporter.web.health_replies import Health, Performance
 from exporter.web.replies import ErrorReply, Queues, QueueStats, Workers
 
@@ -99,8 +100,12 @@ _HISTORY_PARAMETERS: Final = (
         "Between records: seconds, or a number with a unit.",
         {"type": "string", "pattern": "^[0-9]{1,7}[smhd]?$"},
     ),
-    _parameter("queue", "Only queues of this name.", {"type": "string"}),
-    _parameter("host", "Only what this host saw.", {"type": "string", "minLength": 1}),
+    _parameter("queue", "Only queues of this name.", {"type": "string", "maxLength": LONGEST_NAME}),
+    _parameter("host", "Only what this host saw.", {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}),
     _parameter("limit", "Records in a reply at most.", {"type": "integer", "minimum": 1, "maximum": 10_000}),
-    _parameter("cursor", "The next_cursor of the reply before, with its other parameters.", {"type": "string"}),
+    _parameter(
+        "cursor",
+        "The next_cursor of the reply before, with its other parameters.",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+    ),
 )
