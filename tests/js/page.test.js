@@ -84,9 +84,8 @@ test("missing minutes are gaps, unknown numbers too, and order does not matter",
 
 test("what history refuses is said in words", () => {
   const words = (status, code, message) => refusal(new ApiError("error", message, { status, code }));
-  assert.match(words(503, "history_not_configured", "x"), /^History is not configured/);
-  assert.match(words(503, "unavailable", "history is not configured here"), /^History is not configured/);
-  assert.equal(words(503, "unavailable", "the database does not answer."), "History cannot be shown: the database does not answer.");
+  assert.match(words(503, "service_unavailable", "history is not configured: set [history] dsn"), /^History is not configured/);
+  assert.equal(words(503, "service_unavailable", "the database does not answer."), "History cannot be shown: the database does not answer.");
   assert.match(refusal(new ApiError("away", "the connection failed")), /cannot be read/);
 });
 

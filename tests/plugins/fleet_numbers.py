@@ -130,6 +130,7 @@ def health(now: datetime) -> list[Json]:
         "deadlocksTotal": 0,
         "sizeBytes": 12 * GIB,
         "startedAt": iso(now - timedelta(days=19)),
+        "failedJobsError": None,
     }
     probe: Json = {
         "host": "web-1",
