@@ -32,6 +32,7 @@ def queue(name: str, now: datetime, **fields: Any) -> Json:
         "blocked": None,
         "failed": 0,
         "dead": None,
+        "newestFailureAt": None,
         "finished": None,
         "canceled": None,
         "oldestJobAt": None,
