@@ -80,6 +80,7 @@ def test_methods_and_paths(make_server: MakeServer) -> None:
         (b"garbage\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, b"431"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", b"431"),
         (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", b"413"),
     ],
 )
