@@ -61,13 +61,13 @@ WEB: Final = Section(
             name="max_connections",
             kind=kinds.integer(1, 10_000),
             help="Connections that are served at a time.",
-            default=64,
+            default=256,
         ),
         Key(
             name="max_connections_per_client",
             kind=kinds.integer(1, 10_000),
             help="Of these, how many one client may have.",
-            default=32,
+            default=128,
         ),
     ),
 )

@@ -1,6 +1,7 @@
 """Every queue of a snapshot once, whatever sources its numbers come from. Pure."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TypeAlias
 
 from msgspec import structs
@@ -36,4 +37,16 @@ def backlogs(snapshot: Snapshot, counts: Callable[[Part], bool]) -> Mapping[Queu
                 queue = found.get(key) or Queue(system=failed.system, name=failed.queue)
                 if queue.kept.failed is None:
                     found[key] = structs.replace(queue, kept=structs.replace(queue.kept, failed=failed.count))
+    return found
+
+
+def newest_failures(snapshot: Snapshot, counts: Callable[[Part], bool]) -> Mapping[QueueKey, datetime]:
+    """Return when the newest of the failed jobs that stand in databases failed, by queue, from the parts that count."""
+    found: dict[QueueKey, datetime] = {}
+    for database in snapshot.databases:
+        if counts(database):
+            for failed in database.failed_jobs or ():
+                if failed.newest_at is not None:
+                    key = (failed.redis, failed.system, failed.queue)
+                    found[key] = max(failed.newest_at, found.get(key, failed.newest_at))
     return found

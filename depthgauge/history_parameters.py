@@ -18,6 +18,9 @@ MOST_BUCKETS: Final = 100_000
 STEPS: Final = tuple(timedelta(seconds=each) for each in (60, 300, 3600, 21_600, 86_400))
 """What is chosen from where no step is given: the shortest that lets one reply hold the range."""
 
+LONGEST_NAME: Final = MAX_LENGTH + 9
+"""Characters: a name is cut at MAX_LENGTH and then marked."""
+
 _LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _STEP: Final = re.compile(r"([0-9]{1,7})(s|m|h|d)?")
 _UNITS: Final = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -25,8 +28,6 @@ _LIMIT: Final = re.compile(r"[0-9]{1,7}")
 _SPOILT_ZONE: Final = re.compile(r"([0-9-]+[T ][0-9:.,]+) ([0-9]{2}:?[0-9]{2})")
 """A ``+`` that nobody escaped is a blank in a query."""
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# A name is cut at MAX_LENGTH and then marked.
-_LONGEST_NAME: Final = MAX_LENGTH + 9
 
 
 def parse(given: Iterable[tuple[str, str]], now: datetime) -> HistoryQuery:
@@ -123,9 +124,9 @@ def _name(told: Mapping[str, str], name: str) -> str | None:
     text = told.get(name)
     if text is None:
         return None
-    if len(text) > _LONGEST_NAME or _CONTROL.search(text):
+    if len(text) > LONGEST_NAME or _CONTROL.search(text):
         raise BadParameter(
-            name, f"it has control characters or more than {_LONGEST_NAME} characters: no {name} is called that"
+            name, f"it has control characters or more than {LONGEST_NAME} characters: no {name} is called that"
         )
     if not text and name == "host":
         raise BadParameter(name, "it is empty; leave it out to ask about all hosts")

@@ -279,9 +279,7 @@ class Server:
         deadline = self._monotonic() + (HEAD_SECONDS if connection.buffer else IDLE_SECONDS)
         while (end := connection.buffer.find(b"\r\n\r\n")) < 0:
             if len(connection.buffer) > MAX_HEAD:
-                raise BadRequest(
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head is larger than {MAX_HEAD} bytes"
-                )
+                raise _too_large()
             left = deadline - self._monotonic()
             if left <= 0:
                 return None
@@ -296,5 +294,12 @@ class Server:
                 began = self._monotonic()
                 deadline = began + HEAD_SECONDS
             connection.buffer += chunk
+        # The last piece may have brought its end and too much before it.
+        if end > MAX_HEAD:
+            raise _too_large()
         head, connection.buffer = connection.buffer[:end], connection.buffer[end + 4 :]
         return head.lstrip(b"\r\n")
+
+
+def _too_large() -> BadRequest:
+    return BadRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head is larger than {MAX_HEAD} bytes")

@@ -78,8 +78,8 @@ class WebSettings:
     listen: tuple[str, ...]
     """``host:port``, ``:port`` or ``[v6]:port``; port 0 takes a free one."""
     telemetry_path: str = "/metrics"
-    max_connections: int = 64
-    max_connections_per_client: int = 32
+    max_connections: int = 256
+    max_connections_per_client: int = 128
     rate_limit: int = 50
     """Requests a second of one client, those for metrics and ``/-/`` aside; 0 sets no limit."""
     rate_burst: int = 200

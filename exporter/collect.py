@@ -159,7 +159,10 @@ class Collector:
         has ``seq`` 0 too: slots and numbers go on as if it had not been.
         """
         last = slot_of(self._clock(), self.identity.interval)
-        emit(self.take(last, seq=0))
+        first = self.take(last, seq=0)
+        # Who asked meanwhile gets this one.
+        self.demand.meet()
+        emit(first)
         while not stop.is_set():
             step = next_step(self._clock(), last, self.identity.interval)
             if step.slot is None:

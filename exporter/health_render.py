@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Final, Generic, TypeAlias, TypeVar
 
+from depthgauge.backlogs import QueueKey, newest_failures
 from depthgauge.exposition import Metric, line_end, number, prefix
 from depthgauge.health import Database, Disk, Machine, Probe, RedisServer, ResponseTime
 from depthgauge.histogram import BOUNDS
@@ -14,6 +15,7 @@ from depthgauge.snapshot import Snapshot
 from exporter import health_metrics as metrics
 from exporter.budget import Budget, Needs
 from exporter.lines import Lines, add_entities, needs
+from exporter.metrics import NEWEST_FAILURE
 from exporter.series import Prefixes, Series, moment_of, value_of
 
 K = TypeVar("K")
@@ -74,6 +76,7 @@ DATABASE_SERIES: Final[tuple[Series[Database], ...]] = (
     Series(metrics.POSTGRES_SECONDS, {}, _statements("seconds_total")),
     Series(metrics.POSTGRES_SLOW_STATEMENTS, {}, _statements("slow")),
 )
+FAILURE_SERIES: Final[tuple[Series[datetime], ...]] = (Series(NEWEST_FAILURE, {}, moment_of),)
 MACHINE_SERIES: Final[tuple[Series[Machine], ...]] = (
     Series(metrics.HOST_CPUS, {}, value_of("cpus")),
     Series(metrics.HOST_CPU, {}, value_of("cpu_ratio")),
@@ -138,6 +141,9 @@ class HealthRenderer:
         self._databases = _Entities[str, Database](
             DATABASE_SERIES, _target, _more_of_database, budget=budget, most=max(_PER_HISTOGRAM, _STATES)
         )
+        self._failures = _Entities[QueueKey, datetime](
+            FAILURE_SERIES, lambda key: dict(zip(("redis", "system", "queue"), key, strict=True)), budget=budget
+        )
         self._machines = _Entities[str, Machine](MACHINE_SERIES, _target, budget=budget)
         self._disks = _Entities[tuple[str, str], Disk](
             DISK_SERIES, lambda key: {"target": key[0], "mountpoint": key[1]}, budget=budget
@@ -149,6 +155,7 @@ class HealthRenderer:
         machine = snapshot.machine if snapshot.machine is not None and is_shown(snapshot.machine) else None
         over = self._servers.add(lines, {part.redis: part for part in snapshot.redis_servers if is_shown(part)})
         over += self._databases.add(lines, {part.name: part for part in snapshot.databases if is_shown(part)})
+        over += self._failures.add(lines, newest_failures(snapshot, is_shown))
         over += self._machines.add(lines, {} if machine is None else {snapshot.host: machine})
         disks = () if machine is None else machine.disks
         over += self._disks.add(lines, {(snapshot.host, disk.mountpoint): disk for disk in disks})

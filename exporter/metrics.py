@@ -124,6 +124,12 @@ JOBS_KEPT: Final = Metric(
     help="Jobs that are over and kept by the queue system for a while: retention, not backlog.",
     labels=(*_QUEUE, "result"),
 )
+NEWEST_FAILURE: Final = Metric(
+    name="jobqueue_newest_failure_timestamp_seconds",
+    type="gauge",
+    help="When the newest of the failed jobs that an application keeps in its database failed.",
+    labels=_QUEUE,
+)
 OLDEST_JOB: Final = Metric(
     name="jobqueue_oldest_job_timestamp_seconds",
     type="gauge",
@@ -276,6 +282,7 @@ TABLE: Final[tuple[Metric, ...]] = (
     *PROCESS_FAMILIES,
     JOBQUEUE_UP,
     *QUEUE_FAMILIES,
+    NEWEST_FAILURE,
     WORKERS,
     WORKER_PROCESSES,
     QUEUES_UNREADABLE,

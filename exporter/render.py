@@ -97,7 +97,7 @@ class Renderer:
             for metric in _BUDGETED:
                 add(lines, metrics.OVER_BUDGET, over[metric.name], family=metric.name)
             # The many small families of health come near their budgets in a mistake only: no line each to say that all is well.
-            for metric in health_metrics.TABLE:
+            for metric in (metrics.NEWEST_FAILURE, *health_metrics.TABLE):
                 if over[metric.name]:
                     add(lines, metrics.OVER_BUDGET, over[metric.name], family=metric.name)
         return "".join(metric.header + "".join(found) for metric in metrics.TABLE if (found := lines[metric.name]))

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from depthgauge.backlogs import QueueKey, backlogs, knows_failed
+from depthgauge.backlogs import QueueKey, backlogs, knows_failed, newest_failures
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue, Snapshot
 from depthgauge.totals import Totals, by_name, totals_of
 from exporter.expiry import is_alive, without_expired
@@ -36,6 +36,8 @@ class View:
     """Hosts that belong to the fleet and whose snapshot is gone, unreadable or too old, in their order."""
     queues: Mapping[QueueKey, Queue]
     """Every queue once, in the order of the keys."""
+    newest_failures: Mapping[QueueKey, datetime]
+    """When the newest of the failed jobs that applications keep in databases failed."""
     workers: Mapping[QueueKey, int]
     """Local worker processes by the queues they serve."""
     worker_processes: int | None
@@ -75,6 +77,7 @@ def view_of(snapshots: Sequence[Snapshot], *, listed: Iterable[str] = (), source
         snapshots=alive,
         missing=sorted(missing),
         queues=found,
+        newest_failures=_newest_failures(alive),
         workers=_workers(alive),
         worker_processes=sum(processes) if processes else None,
         totals=totals,
@@ -89,6 +92,14 @@ def _queues(snapshots: Sequence[Snapshot]) -> Mapping[QueueKey, Queue]:
             before = found.get(key)
             found[key] = queue if before is None else _largest(before, queue)
     return dict(sorted(found.items()))
+
+
+def _newest_failures(snapshots: Sequence[Snapshot]) -> Mapping[QueueKey, datetime]:
+    newest: dict[QueueKey, datetime] = {}
+    for snapshot in snapshots:
+        for key, at in newest_failures(snapshot, lambda _: True).items():
+            newest[key] = max(at, newest.get(key, at))
+    return newest
 
 
 def _workers(snapshots: Sequence[Snapshot]) -> Mapping[QueueKey, int]:

@@ -92,6 +92,7 @@ def _queue(key: QueueKey, queue: Queue, view: View, recent: Recent, *, points: R
         blocked=live.blocked,
         failed=kept.failed,
         dead=kept.dead,
+        newest_failure_at=view.newest_failures.get(key),
         finished=kept.finished,
         canceled=kept.canceled,
         oldest_job_at=oldest,

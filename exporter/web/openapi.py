@@ -7,6 +7,7 @@ import msgspec
 
 from depthgauge import __version__
 from depthgauge.history import HistoryPage
+from depthgauge.history_parameters import LONGEST_NAME
 from exporter.web.health_replies import Health, Performance
 from exporter.web.replies import ErrorReply, Queues, QueueStats, Workers
 
@@ -18,11 +19,17 @@ _LIVE: Final = (
     ("/api/system/performance", "performance", Performance, "How fast databases and URLs answer, how busy hosts are."),
 )
 _ERRORS: Final[Mapping[str, str]] = {
-    "400": "A parameter is unknown or cannot be used; the error names it.",
+    "400": "A parameter is unknown or cannot be used, the error names it; or this is no request, then as text.",
     "401": "A token or a password is wanted.",
+    "405": "Neither GET, HEAD nor OPTIONS.",
+    "413": "The request has a body.",
     "429": "Too many requests; Retry-After says when to come again.",
+    "431": "The head of the request is too large.",
+    "500": "A defect in the exporter; its log says more.",
     "503": "There is nothing to answer with yet; the error says why.",
 }
+_TEXT: Final = ("413", "431")
+"""Told before the address is read, so that nobody knows yet that JSON is wanted."""
 _UNCHANGED: Final = "The client has this answer already (If-None-Match)."
 _REF: Final = "#/components/schemas/{name}"
 
@@ -32,7 +39,7 @@ def document() -> dict[str, Any]:
     references, schemas = msgspec.json.schema_components(
         [*(reply for _, _, reply, _ in _LIVE), HistoryPage, ErrorReply], ref_template=_REF
     )
-    responses = {f"Error{status}": _response(text, references[-1]) for status, text in _ERRORS.items()}
+    responses = {f"Error{status}": _error(status, text, references[-1]) for status, text in _ERRORS.items()}
     paths = {path: {"get": _operation(name, text, references[at])} for at, (path, name, _, text) in enumerate(_LIVE)}
     paths["/api/system/queue/historical"] = {
         "get": _operation("queueHistory", _HISTORY_TEXT, references[-2], _HISTORY_PARAMETERS)
@@ -78,6 +85,14 @@ def _response(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"description": text, "content": {"application/json": {"schema": schema}}}
 
 
+def _error(status: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {"text/plain": {"schema": {"type": "string"}}}
+    if status in _TEXT:
+        return {"description": text, "content": plain}
+    found = _response(text, schema)
+    return {**found, "content": {**found["content"], **(plain if status == "400" else {})}}
+
+
 _HISTORY_TEXT: Final = (
     "What the queues were, from the database: one record a step, of the whole fleet. "
     "The range is half-open: [start_date, end_date)."
@@ -99,8 +114,12 @@ _HISTORY_PARAMETERS: Final = (
         "Between records: seconds, or a number with a unit.",
         {"type": "string", "pattern": "^[0-9]{1,7}[smhd]?$"},
     ),
-    _parameter("queue", "Only queues of this name.", {"type": "string"}),
-    _parameter("host", "Only what this host saw.", {"type": "string", "minLength": 1}),
+    _parameter("queue", "Only queues of this name.", {"type": "string", "maxLength": LONGEST_NAME}),
+    _parameter("host", "Only what this host saw.", {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}),
     _parameter("limit", "Records in a reply at most.", {"type": "integer", "minimum": 1, "maximum": 10_000}),
-    _parameter("cursor", "The next_cursor of the reply before, with its other parameters.", {"type": "string"}),
+    _parameter(
+        "cursor",
+        "The next_cursor of the reply before, with its other parameters.",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+    ),
 )

@@ -58,6 +58,8 @@ class QueueReply(Struct, frozen=True, kw_only=True, rename="camel"):
     blocked: int | None
     failed: int | None
     dead: int | None
+    newest_failure_at: Moment | None
+    """Of the failed jobs that an application keeps in its database."""
     finished: int | None
     canceled: int | None
     oldest_job_at: Moment | None

@@ -213,10 +213,16 @@ def test_the_numbers_are_the_same_everywhere(
 
     queues = rows_of_table(written, "worker_snapshots")
     assert len(queues) == 4
+    answers = reply("queues")["data"]
+    assert [each["queue"] for each in answers if each["newestFailureAt"] is not None] == ["mail"]
     for row in queues:
         labels = {"redis": row["redis"], "system": row["system"], "queue": row["queue"]}
         shown = {column: page.value(name, **labels, **more) for column, (name, more) in QUEUE_COLUMNS.items()}
         assert shown == {column: row[column] for column in QUEUE_COLUMNS}, labels
+        [asked] = [each for each in answers if all(each[name] == value for name, value in labels.items())]
+        failure = page.value("jobqueue_newest_failure_timestamp_seconds", **labels)
+        told_at = asked["newestFailureAt"]
+        assert failure == (None if told_at is None else datetime.fromisoformat(told_at).timestamp())
         eligible = page.value("jobqueue_oldest_job_timestamp_seconds", **labels)
         age = None if eligible is None else snapshot.slot.timestamp() - eligible
         assert row["oldest_job_age"] == age

@@ -1,17 +1,21 @@
 """The live API of real exporters: the fleet's numbers are the queues' true lengths, whatever happens to the bus."""
 
+import contextlib
+import http.client
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 import rq
 
 from depthgauge.stream import HOSTS, LATEST_PREFIX
-from tests.plugins.api import Answer, state_of
+from tests.plugins.api import Answer, state_of, token_of
 from tests.plugins.daemons import Daemon, MakeDaemon
 from tests.plugins.redis_server import MakeRedis, RedisServer
 from tests.plugins.supervisord import MakeSupervisord, Program, python
@@ -181,6 +185,40 @@ def test_what_is_spoilt_in_the_cache_is_left_out_and_its_host_is_missing(make_fl
 
     wait_for(lambda: Answer(daemon, STATS).told["missingHosts"] == ["spoilt"], 5)
     assert daemon.value("depthgauge_fleet_skipped_snapshots_total", reason="corrupt") == 1
+
+
+def test_a_hundred_callers_at_once_share_one_collection(
+    make_daemon: MakeDaemon, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with redis_server.client() as client:
+        client.sadd("rq:queues", "rq:queue:high")
+        client.rpush("rq:queue:high", "a", "b")
+    # No bus, nothing in the cache, and nothing collected yet: its first collection hangs in a frozen Redis.
+    told = config(tmp_path, "web-1", {"a": redis_server}, None).replace(f"interval = {INTERVAL:g}", "interval = 60")
+    wait_for(lambda: time.time() % 60 < 50, 15, what="a slot that does not end during the test")
+    redis_server.pause()
+    with contextlib.ExitStack() as stack:
+        try:
+            daemon = make_daemon("exporter", told, folder=tmp_path)
+            callers = [
+                stack.enter_context(
+                    contextlib.closing(http.client.HTTPConnection(urlsplit(daemon.url).netloc, timeout=10))
+                )
+                for _ in range(100)
+            ]
+            for caller in callers:
+                caller.request("GET", STATS, headers={"Authorization": f"Bearer {token_of(daemon)}"})
+        finally:
+            redis_server.resume()
+        answers = [caller.getresponse() for caller in callers]
+        bodies = {(answer.status, answer.read()) for answer in answers}
+
+    [(status, body)] = bodies
+    assert (status, json.loads(body)["pending"]) == (200, 2), body
+    assert daemon.value("depthgauge_http_evicted_connections_total") == 0
+    with redis_server.client() as client:
+        # The head of each of the two queues was read once.
+        assert client.info("commandstats")["cmdstat_lrange"]["calls"] == 2
 
 
 def test_headers_and_methods(make_daemon: MakeDaemon, redis_server: RedisServer, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from depthgauge import httpd
 from depthgauge.httpd import Server
+from depthgauge.settings import WebSettings
 from tests.plugins.served import BODY, MakeServer, port_of
 from tests.plugins.waiting import wait_for
 
@@ -79,6 +80,7 @@ def test_methods_and_paths(make_server: MakeServer) -> None:
         (b"garbage\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, b"431"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", b"431"),
         (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", b"413"),
     ],
 )
@@ -100,6 +102,7 @@ def test_a_defect_is_500_without_details(make_server: MakeServer, caplog: pytest
 
 
 def test_three_hundred_stalled_connections_do_not_delay_a_scrape(make_server: MakeServer) -> None:
+    most = WebSettings(listen=()).max_connections_per_client
     server = make_server()
     before = threading.active_count()
     with contextlib.ExitStack() as stack:
@@ -109,8 +112,8 @@ def test_three_hundred_stalled_connections_do_not_delay_a_scrape(make_server: Ma
         threads = threading.active_count() - before
 
     assert max(times) < 1.0
-    assert threads <= 66
-    assert server.evicted >= 236
+    assert threads <= most + 2
+    assert server.evicted >= 300 - most
 
 
 def test_a_trickling_head_ends_at_the_deadline(make_server: MakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

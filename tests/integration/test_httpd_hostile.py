@@ -13,7 +13,7 @@ import pytest
 
 from depthgauge import httpd
 from depthgauge.secrets import Secret
-from depthgauge.settings import WebConfig
+from depthgauge.settings import WebConfig, WebSettings
 from tests.plugins.certificates import Authority
 from tests.plugins.served import Client, MakeServer, tls_config
 from tests.plugins.waiting import wait_for
@@ -33,7 +33,9 @@ def test_stalled_connections(make_client: MakeClient) -> None:
             half = b"GET /metrics HTTP/1.1\r\nX-Slow: "
             stack.enter_context(client.raw(half) if number % 2 else client.plain())
         assert client.median_scrape() < FAST
-        assert threading.active_count() - before <= 70
+        # One client has so many places, whatever it opens.
+        most = WebSettings(listen=()).max_connections_per_client
+        assert threading.active_count() - before <= most + 6
 
 
 def test_heads_of_ten_megabytes(make_client: MakeClient) -> None:

@@ -98,6 +98,19 @@ def test_failures_that_rise_are_trouble(browser: Browser, fleet: Fleet) -> None:
     assert cells(browser, "queues", 1)[0] == "▲ failures"
 
 
+def test_the_newest_failure_stands_in_the_cell_of_failed_jobs(browser: Browser, fleet: Fleet) -> None:
+    fleet.find("mail").update(failed=7, newestFailureAt=iso(fleet.now - timedelta(days=400)))
+    loaded(browser, fleet)
+    told = """return [...document.querySelectorAll("#queues td[title^='newest failure']")]
+        .map((each) => [each.title, each.textContent])"""
+    [[title, text]] = browser.run(told)
+    year = (fleet.now - timedelta(days=400)).year
+    assert re.fullmatch(rf"newest failure: \d+ \w+ {year}, \d\d:\d\d", title)
+    assert text == f"7, {title}"
+    fleet.find("mail").update(failed=None, newestFailureAt=None)
+    wait_for(lambda: browser.run(told) == [], what="it goes with the failed jobs")
+
+
 def test_a_dead_source_a_missing_host_and_old_numbers_are_said_in_words(browser: Browser, fleet: Fleet) -> None:
     fleet.sources[2].update(up=False, error="refused", lastSuccessAt=iso(fleet.now - timedelta(minutes=12)))
     fleet.missing = ["web-3"]

@@ -5,7 +5,7 @@ import { ApiError, Client } from "../static/client.js";
 import { refusal } from "../static/history.js";
 import { pause } from "../static/pace.js";
 import { level, processName } from "../static/processes.js";
-import { judge } from "../static/queues.js";
+import { judge, newestFailure } from "../static/queues.js";
 import { alone, columns, extremes, historyPath, RANGES, stepFor } from "../static/series.js";
 import * as session from "../static/session.js";
 import { runs, summary } from "../static/sparkline.js";
@@ -84,9 +84,8 @@ test("missing minutes are gaps, unknown numbers too, and order does not matter",
 
 test("what history refuses is said in words", () => {
   const words = (status, code, message) => refusal(new ApiError("error", message, { status, code }));
-  assert.match(words(503, "history_not_configured", "x"), /^History is not configured/);
-  assert.match(words(503, "unavailable", "history is not configured here"), /^History is not configured/);
-  assert.equal(words(503, "unavailable", "the database does not answer."), "History cannot be shown: the database does not answer.");
+  assert.match(words(503, "service_unavailable", "history is not configured: set [history] dsn"), /^History is not configured/);
+  assert.equal(words(503, "service_unavailable", "the database does not answer."), "History cannot be shown: the database does not answer.");
   assert.match(refusal(new ApiError("away", "the connection failed")), /cannot be read/);
 });
 
@@ -117,6 +116,20 @@ test("states in a word", () => {
 test("the fleet at a glance tells unknown from zero", () => {
   const figures = Object.fromEntries(glance({ pending: 0, workers: null }, [], []).map((each) => [each.id, each.value]));
   assert.deepEqual(figures, { workers: "–", pending: "0", processing: "–", delayed: "–", oldest: "–", failed: "–" });
+});
+
+test("no oldest job is said to be none only where nothing waits", () => {
+  const note = (stats) => glance(stats, [{ waiting: null, oldestJobAgeSeconds: null }], []).find((each) => each.id === "oldest").note;
+  assert.equal(note({ pending: 0 }), "no job waits");
+  assert.equal(note({ pending: 3 }), "age unknown");
+  assert.equal(note({ pending: null }), "age unknown");
+});
+
+test("the newest failure is told where it is known", () => {
+  const now = new Date(2026, 0, 2, 12, 0);
+  assert.equal(newestFailure({ newestFailureAt: null }, now), "");
+  assert.equal(newestFailure({}, now), "");
+  assert.equal(newestFailure({ newestFailureAt: new Date(2026, 0, 2, 11, 58).toISOString() }, now), "newest failure: 11:58");
 });
 
 test("a server that is away has no figures", () => {

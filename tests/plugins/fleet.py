@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -13,6 +14,9 @@ import pytest
 from depthgauge.httpd import Request, Response, Server, text
 from depthgauge.secrets import Secret
 from depthgauge.settings import WebSettings
+from exporter.web.api import not_found
+from exporter.web.historical import NOT_CONFIGURED
+from exporter.web.json_reply import error
 from exporter.web.static import StatusPage
 from tests.plugins import fleet_numbers
 from tests.plugins.fleet_numbers import Json, iso, process, queue
@@ -124,7 +128,7 @@ class Fleet:
             "/api/system/performance": {"data": self.performance},
         }
         if request.path not in bodies:
-            return _json(404, {"error": {"code": "not_found", "message": "no such path"}})
+            return not_found(request)
         # As of the real thing: what passes with time alone is no change.
         etag = f'"{hashlib.sha256(json.dumps([bodies[request.path], self.missing, self.source]).encode()).hexdigest()}"'
         if request.headers.get("if-none-match") == etag:
@@ -157,8 +161,7 @@ class Fleet:
 
     def _historical(self, request: Request) -> Response:
         if not self.history:
-            message = "history is not configured: add a [history] section with a dsn"
-            return _json(503, {"error": {"code": "history_not_configured", "message": message}})
+            return error(HTTPStatus.SERVICE_UNAVAILABLE, NOT_CONFIGURED)
         query = {name: values[0] for name, values in parse_qs(request.query, strict_parsing=True).items()}
         start, end = (datetime.fromisoformat(query[name]) for name in ("start_date", "end_date"))
         step = int(query["step"])

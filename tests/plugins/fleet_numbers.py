@@ -32,6 +32,7 @@ def queue(name: str, now: datetime, **fields: Any) -> Json:
         "blocked": None,
         "failed": 0,
         "dead": None,
+        "newestFailureAt": None,
         "finished": None,
         "canceled": None,
         "oldestJobAt": None,
@@ -130,6 +131,7 @@ def health(now: datetime) -> list[Json]:
         "deadlocksTotal": 0,
         "sizeBytes": 12 * GIB,
         "startedAt": iso(now - timedelta(days=19)),
+        "failedJobsError": None,
     }
     probe: Json = {
         "host": "web-1",

@@ -78,7 +78,7 @@ def database(seen: datetime, **changes: Any) -> Database:
         "tps": Rate(current=20.5, avg=18.25, max=40.0, min=0.5),
         "response": response(),
         "statements": Statements(calls_total=5000, seconds_total=12.25, slow=2),
-        "failed_jobs": (FailedJobs(redis="default", system="laravel", queue="mail", count=7),),
+        "failed_jobs": (FailedJobs(redis="default", system="laravel", queue="mail", count=7, newest_at=seen),),
     }
     return Database(observed_at=seen, **{**values, **changes})
 

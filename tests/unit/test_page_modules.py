@@ -38,3 +38,10 @@ def test_modules(folder: Path, name: str) -> None:
 def test_the_page_has_words_for_every_error() -> None:
     words = set(re.findall(rb"^  (\w+): \"", read_files()["words.js"], re.MULTILINE))
     assert {kind.value.encode() for kind in ErrorKind} <= words
+
+
+def test_no_link_leads_to_what_a_browser_cannot_open() -> None:
+    links = re.findall(rb'<a [^>]*href="([^"]*)"', read_files()["index.html"])
+    # A link carries no token, so the API would answer 401.
+    assert links
+    assert not [each for each in links if b"api/" in each]

@@ -16,8 +16,9 @@ from depthgauge.snapshot import (
     Supervisor,
     WorkerProcesses,
 )
+from exporter.recent import Recent
 from exporter.view import View, view_of
-from exporter.web.bodies import queue_stats
+from exporter.web.bodies import queue_stats, queues
 from exporter.web.replies import QueueStats
 from sink.rows import rows_of
 from tests.plugins.snapshots import NOW, ago, full, snapshot_of
@@ -128,6 +129,24 @@ def test_failed_jobs_in_a_database_count_once_whoever_read_them() -> None:
     told = stats(snapshot_of(host="a", databases=(database,)), snapshot_of(host="b", queues=(backlog(1),)))
 
     assert (told.failed, told.failed_by_queue, told.pending) == (4, {"high": 4}, 1)
+
+
+def test_the_newest_failure_of_all_hosts_is_told_beside_the_queue() -> None:
+    def host(name: str, *ages: float) -> Snapshot:
+        databases = tuple(
+            Database(
+                observed_at=ago(1),
+                name=f"app-{age}",
+                failed_jobs=(FailedJobs(redis="default", system="rq", queue="high", count=4, newest_at=ago(age)),),
+            )
+            for age in ages
+        )
+        return snapshot_of(host=name, databases=databases)
+
+    mixed = view(host("a", 700, 500), host("b", 600), snapshot_of(host="c", queues=(backlog(1, name="low"),)))
+
+    told = {each.queue: each.newest_failure_at for each in queues(mixed, Recent()).data}
+    assert told == {"high": ago(500), "low": None}
 
 
 def test_failed_jobs_that_cannot_be_counted_make_no_total_as_in_the_database() -> None:

@@ -24,7 +24,7 @@ const CHARTS = [
 
 // Whether there is no history to ask for, as against one that cannot be had just now.
 export function absent(error) {
-  return error.status === 404 || (error.status === 503 && /not[_ ]configured/.test(`${error.code} ${error.message}`));
+  return error.status === 404 || (error.status === 503 && /not configured/.test(error.message));
 }
 
 // What to say when history cannot be had.

@@ -1,7 +1,7 @@
 // The table of queues.
 
-import { byId, setAttribute, setBadge, setText, setValue } from "./dom.js";
-import { count, duration } from "./format.js";
+import { byId, el, setAttribute, setBadge, setText, setValue } from "./dom.js";
+import { count, duration, moment } from "./format.js";
 import { sparkline } from "./sparkline.js";
 import { Table } from "./table.js";
 import { failuresOf, workersOf } from "./trouble.js";
@@ -28,6 +28,11 @@ function drained(queue) {
 function age(queue) {
   if (queue.oldestJobAgeSeconds == null) return "–";
   return `${queue.ageIsLowerBound ? "≥ " : ""}${duration(queue.oldestJobAgeSeconds)}`;
+}
+
+// When the newest failed job failed, in words; "" where that is not known. Pure.
+export function newestFailure(queue, now = new Date()) {
+  return queue.newestFailureAt == null ? "" : `newest failure: ${moment(queue.newestFailureAt, now)}`;
 }
 
 const number = (id, label, value) => ({
@@ -73,7 +78,20 @@ const COLUMNS = [
   },
   number("active", "Active", (row) => row.active),
   number("delayed", "Delayed", (row) => row.delayed),
-  number("failed", "Failed", failuresOf),
+  {
+    ...number("failed", "Failed", failuresOf),
+    render: (cell, row) => {
+      const words = newestFailure(row);
+      const shown = `${count(failuresOf(row))}\n${words}`;
+      if (cell.dataset.shown === shown) return;
+      cell.dataset.shown = shown;
+      delete cell.dataset.value; // what stands in the cell is not what setValue() put there
+      setValue(cell, count(failuresOf(row)));
+      cell.classList.toggle("zero", failuresOf(row) === 0);
+      setAttribute(cell, "title", words || null);
+      if (words) cell.append(el("span", { class: "unseen" }, `, ${words}`));
+    },
+  },
   number("workers", "Workers", workersOf),
   {
     id: "oldest",

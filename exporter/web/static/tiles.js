@@ -30,7 +30,7 @@ export function glance(stats, queues, processes) {
       id: "oldest",
       label: "Oldest job",
       value: oldest ? `${oldest.ageIsLowerBound ? "≥ " : ""}${duration(oldest.oldestJobAgeSeconds)}` : "–",
-      note: oldest ? `in ${queueName(oldest)}` : "no job waits",
+      note: oldest ? `in ${queueName(oldest)}` : stats.pending === 0 ? "no job waits" : "age unknown",
     },
     {
       id: "failed",
