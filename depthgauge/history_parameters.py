@@ -15,8 +15,8 @@ LONGEST_RANGE: Final = timedelta(days=3660)
 LONGEST_STEP: Final = timedelta(days=1)
 MOST_BUCKETS: Final = 100_000
 """Records that all pages of an answer may have together."""
-STEPS: Final = tuple(timedelta(seconds=each) for each in (60, 300, 3600, 21_600, 86_400))
-"""What is chosen from where no step is given: the shortest that lets one reply hold the range."""
+STEPS: Final = tuple(timedelta(seconds=each) for each in (60, 300, 3600))
+"""What is chosen from where no step is given: a minute, unless an answer would have too many records then."""
 
 LONGEST_NAME: Final = MAX_LENGTH + 9
 """Characters: a name is cut at MAX_LENGTH and then marked."""
@@ -67,8 +67,8 @@ def parse(given: Iterable[tuple[str, str]], now: datetime) -> HistoryQuery:
 
 
 def default_step(span: timedelta) -> timedelta:
-    """Return the step of a range for which none was asked: a minute up to a day, five up to five days, an hour up to 60."""
-    return next((step for step in STEPS if span <= step * DEFAULT_LIMIT), STEPS[-1])
+    """Return the step of a range for which none was asked: a minute up to 69 days, five minutes up to 347, then an hour."""
+    return next((step for step in STEPS if span <= step * MOST_BUCKETS), STEPS[-1])
 
 
 def _once(given: Iterable[tuple[str, str]]) -> Mapping[str, str]:

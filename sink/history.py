@@ -198,12 +198,14 @@ def _page(connection: Connection, query: HistoryQuery) -> HistoryPage:
     stop = ceiling(query.end, step)
     near = EPOCH + (first - EPOCH) // questions.partition * questions.partition
     given: dict[str, Any] = {"near": near, "start": first, "end": stop, "host": query.host, "queue": query.queue}
-    found = connection.execute(questions.series, given).fetchall() if first < stop else []
+    told = connection.execute(questions.series, given).fetchall() if first < stop else []
+    hosts = connection.execute(questions.hosts, given).fetchall() if first < stop and query.queue is None else []
+    found = [*told, *hosts]
     if not found:
         return _answer((), step, resolution, None)
     # Empty times between pages are jumped over.
     first = EPOCH + (min(row[1] for row in found) - EPOCH) // step * step
-    most = min(query.limit, max(1, CELLS // len(found)))
+    most = min(query.limit, max(1, CELLS // max(1, len(told))))
     end = min(stop, first + most * step)
     given |= {"start": first, "end": end}
     slots = [Slots(*row) for row in _fetch(connection, questions.slots, given)]

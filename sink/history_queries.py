@@ -1,4 +1,4 @@
-"""The SQL of history's reader: three questions, the same for raw rows and for rollups, whose columns have the same names.
+"""The SQL of history's reader: four questions, the same for raw rows and for rollups, whose columns have the same names.
 
 A minute of a host is answered by its last slot, so three of four rows are passed over by their time alone
 (sink/history_records.py says which slots count). To group all rows and keep the newest of each queue takes three times as long.
@@ -60,11 +60,39 @@ WITH RECURSIVE found AS (
 SELECT host, first, last FROM ends WHERE first IS NOT NULL
 """
 
+# Hosts are few, and each has a row in every slot: also where there is no queue.
+_HOSTS: Final = """
+WITH RECURSIVE found AS (
+    (
+        SELECT host FROM depthgauge.<queues>
+        WHERE <moment> >= %(near)s AND <moment> < %(end)s AND (%(host)s::text IS NULL OR host = %(host)s)
+        ORDER BY host LIMIT 1
+    )
+    UNION ALL
+    SELECT following.host FROM found, LATERAL (
+        SELECT q.host FROM depthgauge.<queues> q
+        WHERE q.host > found.host AND q.<moment> >= %(near)s AND q.<moment> < %(end)s
+          AND (%(host)s::text IS NULL OR q.host = %(host)s)
+        ORDER BY q.host LIMIT 1
+    ) AS following
+), ends AS (
+    SELECT f.host,
+           (SELECT min(<moment>) FROM depthgauge.<queues> q
+            WHERE q.host = f.host AND <moment> >= %(start)s AND <moment> < %(end)s) AS first,
+           (SELECT max(<moment>) FROM depthgauge.<queues> q
+            WHERE q.host = f.host AND <moment> >= %(start)s AND <moment> < %(end)s) AS last
+    FROM found f
+)
+SELECT host, first, last FROM ends WHERE first IS NOT NULL
+"""
+
 # extract() would compute with numeric, which takes five times as long; date_part() is exact to the microsecond until 2242.
 _SLOTS: Final = """
-SELECT host, array_agg(at), array_agg(read), array_agg(manned), array_agg(active_workers) FROM (
+SELECT host, array_agg(at), array_agg(read), array_agg(manned), array_agg(failed), array_agg(bare),
+       array_agg(active_workers) FROM (
     SELECT host, (date_part('epoch', <moment>) * 1000000)::bigint AS at, pending_by_queue IS NOT NULL AS read,
-           workers_by_queue IS NOT NULL AS manned, active_workers
+           workers_by_queue IS NOT NULL AS manned, failed_by_queue IS NOT NULL AS failed,
+           coalesce(pending_jobs = 0 AND pending_by_queue = '{}', false) AS bare, active_workers
     FROM depthgauge.<queues>
     WHERE <moment> >= %(start)s AND <moment> < %(end)s AND (%(host)s::text IS NULL OR host = %(host)s)
     ORDER BY host, <moment>
@@ -94,8 +122,11 @@ class Questions:
     series: LiteralString
     """Every queue of every host that has a row in the range: host, the first and the last moment. ``near`` is the start of the
     partition that holds ``start``."""
+    hosts: LiteralString
+    """The same of every host."""
     slots: LiteralString
-    """For each host: its moments, in order, whether all backlogs and all workers were read then, and active workers."""
+    """For each host: its moments, in order, whether all backlogs, all workers and all failed jobs were read then, whether
+    there was no queue at all, and active workers."""
     rows: LiteralString
     """The rows at ``moments``: host, redis, system, queue, and arrays of moments and numbers, in no order but the same."""
 
@@ -104,7 +135,7 @@ def _questions(workers: LiteralString, queues: LiteralString, moment: LiteralStr
     def of(template: LiteralString) -> LiteralString:
         return template.replace("<workers>", workers).replace("<queues>", queues).replace("<moment>", moment)
 
-    return Questions(timedelta(days=days), of(_SERIES), of(_SLOTS), of(_ROWS))
+    return Questions(timedelta(days=days), of(_SERIES), of(_HOSTS), of(_SLOTS), of(_ROWS))
 
 
 QUESTIONS: Final = {

@@ -6,7 +6,7 @@ each number the last that is known. What was read in full is told by the host's 
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple, TypeAlias
 
@@ -31,6 +31,10 @@ class Slots(NamedTuple):
     """Whether every backlog was read in this slot."""
     manned: Sequence[bool]
     """Whether every supervisord was read, and some process serves a queue."""
+    failed: Sequence[bool]
+    """Whether all that tells of failed jobs was read: Redis, and databases of applications."""
+    bare: Sequence[bool]
+    """Whether every backlog was read, and there was no queue."""
     active_workers: Line
 
 
@@ -65,7 +69,7 @@ def chosen(slots: Slots, step: timedelta) -> frozenset[Moment]:
     width = step // _MICROSECOND
     last = {moment // width: index for index, moment in enumerate(slots.moments)}
     counted = {slots.moments[index] for index in last.values()}
-    for flags in (slots.read, slots.manned):
+    for flags in (slots.read, slots.manned, slots.failed):
         if True in flags and False in flags:
             lacking = {bucket for bucket, index in last.items() if not flags[index]}
             fuller = {m // width for m, flag in zip(slots.moments, flags, strict=True) if flag} & lacking
@@ -94,7 +98,8 @@ def records(
     """
     width = step // _MICROSECOND
     kept = [_kept(each, counted[each.host]) for each in series if each.host in counted]
-    axis = _Axis(width, (each.moments for each in kept))
+    empty = set() if one_queue else {bucket for each in slots for bucket in _bare(each, width)}
+    axis = _Axis(width, (each.moments for each in kept), empty)
     fleet = _merged(kept, axis)
     if not axis.buckets:
         return ()
@@ -104,16 +109,30 @@ def records(
     by_queue = {
         queue: Numbers(*(total(column) for column in zip(*several, strict=True))) for queue, several in queues.items()
     }
-    totals = Numbers(*(total(column) for column in zip(*by_queue.values(), strict=True)))
+    totals = (
+        Numbers(*(total(column) for column in zip(*by_queue.values(), strict=True))) if by_queue else axis.nothing()
+    )
+    failed = {queue: each.failed for queue, each in by_queue.items()}
+    unknown = set() if one_queue else {bucket for each in slots for bucket in _unknown(each, width)}
+    if unknown:
+        totals = totals._replace(failed=axis.without(totals.failed, unknown))
+        failed = {queue: axis.without(line, unknown) for queue, line in failed.items()}
+    if empty:
+        totals = totals._replace(
+            pending=axis.with_zeros(totals.pending, empty),
+            processing=axis.with_zeros(totals.processing, empty),
+            delayed=axis.with_zeros(totals.delayed, empty),
+            failed=axis.with_zeros(totals.failed, empty - unknown),
+        )
     hosts = [axis.line(each.moments, each.active_workers) for each in slots]
     active = totals.workers if one_queue else total(hosts)
     columns = (
         [EPOCH + bucket * step for bucket in axis.buckets],
         active,
-        _maps({queue: each.workers for queue, each in by_queue.items()}),
+        _maps({queue: each.workers for queue, each in by_queue.items()}, len(axis.buckets)),
         *totals[1:],
-        _maps({queue: each.pending for queue, each in by_queue.items()}),
-        _maps({queue: each.failed for queue, each in by_queue.items()}),
+        _maps({queue: each.pending for queue, each in by_queue.items()}, len(axis.buckets)),
+        _maps(failed, len(axis.buckets)),
     )
     return tuple(
         HistoryRecord(
@@ -134,14 +153,31 @@ def records(
     )
 
 
-class _Axis:
-    """The buckets of an answer: those in which any queue has a row."""
+def _bare(slots: Slots, width: int) -> Iterable[int]:
+    """Return the buckets whose last slot in which backlogs were read found no queue."""
+    told = zip(slots.moments, slots.read, slots.bare, strict=True)
+    last = {moment // width: bare for moment, read, bare in told if read}
+    return (bucket for bucket, bare in last.items() if bare)
 
-    def __init__(self, width: int, moments: Iterable[Sequence[Moment]]) -> None:
+
+def _read(slots: Slots, width: int) -> set[int]:
+    return {moment // width for moment, read in zip(slots.moments, slots.read, strict=True) if read}
+
+
+def _unknown(slots: Slots, width: int) -> set[int]:
+    """Return the buckets in which all that is known of this host's failed jobs is a part."""
+    known = {moment // width for moment, failed in zip(slots.moments, slots.failed, strict=True) if failed}
+    return _read(slots, width) - known
+
+
+class _Axis:
+    """The buckets of an answer: those in which any queue has a row, and those in which there was no queue to have one."""
+
+    def __init__(self, width: int, moments: Iterable[Sequence[Moment]], empty: Iterable[int] = ()) -> None:
         self._width = width
         # Most series have the very same moments.
         self._known: dict[tuple[Moment, ...], list[int]] = {}
-        seen: set[int] = set()
+        seen = set(empty)
         for each in moments:
             seen.update(self._numbers(each))
         self.buckets = sorted(seen)
@@ -153,6 +189,22 @@ class _Axis:
         if found is None:
             found = self._known[key] = [moment // self._width for moment in moments]
         return found
+
+    def nothing(self) -> Numbers:
+        """Return numbers of which none is known."""
+        line: Line = [None] * len(self.buckets)
+        return Numbers(line, line, line, line, line, line)
+
+    def without(self, line: Line, buckets: Collection[int]) -> Line:
+        """Return a line that is unknown in some buckets."""
+        return [None if bucket in buckets else value for bucket, value in zip(self.buckets, line, strict=True)]
+
+    def with_zeros(self, line: Line, buckets: Collection[int]) -> Line:
+        """Return a line that is 0 instead of unknown in some buckets."""
+        return [
+            0 if value is None and bucket in buckets else value
+            for bucket, value in zip(self.buckets, line, strict=True)
+        ]
 
     def line(self, moments: Sequence[Moment], values: Line) -> Line:
         """Return the last known number of each bucket; moments stand in order."""
@@ -208,9 +260,11 @@ def _combined(combine: Callable[[Iterable[int]], int], lines: Sequence[Line]) ->
     return [combine(values) if values else None for values in known]
 
 
-def _maps(lines: Mapping[str, Line]) -> Iterable[dict[str, int]]:
+def _maps(lines: Mapping[str, Line], buckets: int) -> Iterable[dict[str, int]]:
     """Return for each bucket what is known, by name."""
     names = tuple(lines)
+    if not names:
+        return [{} for _ in range(buckets)]
     rows = zip(*lines.values(), strict=True)
     if any(None in line for line in lines.values()):
         return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]

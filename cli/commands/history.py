@@ -17,7 +17,9 @@ _OPTIONS: Final = {"start_date": "--start", "end_date": "--end"}
     "--start", "start_date", metavar="TIME", help="Where the range begins. [default: 24 hours before its end]"
 )
 @click.option("--end", "end_date", metavar="TIME", help="Where it ends, exclusive. [default: now]")
-@click.option("--step", metavar="STEP", help="Time between records: 60, 5m, 1h. [default: a minute; longer over days]")
+@click.option(
+    "--step", metavar="STEP", help="Time between records: 60, 5m, 1h. [default: a minute; longer over months]"
+)
 @click.option("--queue", metavar="NAME", help="Only queues of this name.")
 @click.option("--host", metavar="NAME", help="Only what this host saw.")
 @click.option("--limit", metavar="NUMBER", help="Records at most. [default: all]")

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psycopg
+from msgspec import structs
 from psycopg.rows import dict_row
 
+from depthgauge.health import Database, FailedJobs
 from depthgauge.history import HistoryPage, HistoryQuery, HistoryRecord
 from depthgauge.history_parameters import parse
 from depthgauge.secrets import Secret
@@ -55,6 +57,9 @@ def fleet(start: datetime, slots: int, *, interval: float = 15.0) -> Iterator[Sn
             parts = [_default(stale if unread else seen, number)] if has_lease else []
             if host == "web-2":
                 parts.append(_second(stale if unread else seen, number))
+            if number % 90 in range(60, 66):
+                # Nobody has put a job in anywhere: the servers answer, and have no queue.
+                parts = [structs.replace(part, queues=()) for part in parts]
             yield Snapshot(
                 host=host,
                 run_id=f"run-{host}",
@@ -65,6 +70,8 @@ def fleet(start: datetime, slots: int, *, interval: float = 15.0) -> Iterator[Sn
                 cycle=Cycle(seconds=0.05),
                 supervisors=(_supervisor(stale if unmanned else seen, number, host),),
                 queues=tuple(parts),
+                databases=_databases(seen, number) if has_lease else (),
+                failed_jobs_in=("app",) if has_lease else (),
             )
 
 
@@ -80,6 +87,15 @@ def _default(seen: datetime, number: int) -> RedisQueues:
 def _second(seen: datetime, number: int) -> RedisQueues:
     mail = Queue(system="rq", name="mail", live=LiveJobs(waiting=1000 + number, active=0, delayed=0))
     return RedisQueues(observed_at=seen, redis="second", queues=(mail,))
+
+
+def _databases(seen: datetime, number: int) -> tuple[Database, ...]:
+    """The application's own database: away now and then, once a whole minute, and not able to tell another time."""
+    if number % 19 == 6 or number % 90 in range(20, 25):
+        return ()
+    failed = FailedJobs(redis="default", system="laravel", queue="mail", count=number % 7)
+    told = None if number % 23 == 2 else (failed,)
+    return (Database(observed_at=seen, name="app", failed_jobs=told, failed_jobs_error=None if told else "timeout"),)
 
 
 def _supervisor(seen: datetime, number: int, host: str) -> Supervisor:
@@ -110,10 +126,38 @@ def recounted(dsn: str, query: HistoryQuery, *, step: timedelta | None = None) -
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
         rows = connection.execute("SELECT * FROM depthgauge.worker_snapshots ORDER BY recorded_at").fetchall()
         hosts = connection.execute("SELECT * FROM depthgauge.queue_metrics ORDER BY recorded_at").fetchall()
-    by_bucket = dict(_by_bucket(hosts, step))
+    by_bucket = {
+        bucket: [row for row in group if query.host in (None, row["host"])] for bucket, group in _by_bucket(hosts, step)
+    }
     wanted = [row for row in rows if query.queue in (None, row["queue"]) and query.host in (None, row["host"])]
-    found = {bucket: _record(bucket, group, by_bucket[bucket], query) for bucket, group in _by_bucket(wanted, step)}
-    return tuple(record for bucket, record in found.items() if query.start <= bucket < query.end)
+    peopled = dict(_by_bucket(wanted, step))
+    found = {bucket: _record(bucket, group, by_bucket[bucket], query) for bucket, group in peopled.items()}
+    if query.queue is None:
+        for bucket, slots in by_bucket.items():
+            if any(_is_bare([row for row in told if row["pending_by_queue"] is not None]) for told in _by_host(slots)):
+                record = found.get(bucket) or _record(bucket, [], slots, query)
+                names = ("pending_jobs", "processing_jobs", "delayed_jobs", "failed_jobs")
+                found[bucket] = structs.replace(record, **{name: 0 for name in names if getattr(record, name) is None})
+            if bucket in found and any(
+                all(_is_partial(row) or row["pending_by_queue"] is None for row in told)
+                and any(map(_is_partial, told))
+                and all(row["failed_by_queue"] is None for row in told)
+                for told in _by_host(slots)
+            ):
+                found[bucket] = structs.replace(found[bucket], failed_jobs=None, failed_by_queue={})
+    return tuple(found[bucket] for bucket in sorted(found) if query.start <= bucket < query.end)
+
+
+def _is_bare(rows: Sequence[dict[str, Any]]) -> bool:
+    return bool(rows) and rows[-1]["pending_jobs"] == 0 and rows[-1]["pending_by_queue"] == {}
+
+
+def _is_partial(row: dict[str, Any]) -> bool:
+    return row["pending_by_queue"] is not None and row["failed_by_queue"] is None
+
+
+def _by_host(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    return [[row for row in rows if row["host"] == host] for host in sorted({row["host"] for row in rows})]
 
 
 def _by_bucket(rows: Iterable[dict[str, Any]], step: timedelta) -> Iterator[tuple[datetime, list[dict[str, Any]]]]:

@@ -12,11 +12,18 @@ UNKNOWN = (None,) * 4
 
 
 def slots(
-    host: str = "web-1", *, read: str = "1111", manned: str = "1111", active: tuple[int | None, ...] = (1, 2, 3, 4)
+    host: str = "web-1",
+    *,
+    read: str = "1111",
+    manned: str = "1111",
+    failed: str | None = None,
+    bare: str = "0000",
+    active: tuple[int | None, ...] = (1, 2, 3, 4),
 ) -> Slots:
     """Return the four slots of the first minute; flags are written as digits."""
     moments = [n * 15 * SECOND for n in range(len(read))]
-    return Slots(host, moments, [each == "1" for each in read], [each == "1" for each in manned], list(active))
+    flags = [[each == "1" for each in told] for told in (read, manned, read if failed is None else failed, bare)]
+    return Slots(host, moments, flags[0], flags[1], flags[2], flags[3], list(active))
 
 
 def queue(name: str, pending: Mapping[int, int | None], *, host: str = "web-1", redis: str = "default") -> Series:
@@ -67,7 +74,7 @@ def test_a_queue_that_has_gone_within_the_minute_is_gone() -> None:
 
 
 def test_hosts_whose_slots_differ() -> None:
-    often, seldom = slots("web-1"), Slots("web-2", [20 * SECOND], [True], [True], [10])
+    often, seldom = slots("web-1"), Slots("web-2", [20 * SECOND], [True], [True], [True], [False], [10])
     counted = {each.host: chosen(each, MINUTE) for each in (often, seldom)}
     series = [
         queue("a", {0: 9, 15: 9, 30: 9, 45: 1}),
@@ -78,7 +85,38 @@ def test_hosts_whose_slots_differ() -> None:
     (record,) = records(series, [often, seldom], counted, step=MINUTE, one_queue=False)
     assert record.pending_by_queue == {"a": 102, "b": 7}
     assert record.active_workers == 14
-    assert records([], [often], counted, step=MINUTE, one_queue=False) == ()
+
+
+def test_a_redis_without_any_queue_is_empty_and_one_that_nobody_read_is_nothing() -> None:
+    one = slots(bare="0001")
+    counted = {"web-1": chosen(one, MINUTE)}
+    (record,) = records([], [one], counted, step=MINUTE, one_queue=False)
+    assert (record.pending_jobs, record.processing_jobs, record.delayed_jobs, record.failed_jobs) == (0, 0, 0, 0)
+    assert (record.completed_jobs, record.pending_by_queue, record.active_workers) == (None, {}, 4)
+    assert records([], [one], counted, step=MINUTE, one_queue=True) == ()
+    assert records([], [slots(bare="1110")], counted, step=MINUTE, one_queue=False) == ()
+    # A worker for a queue that is not there makes a row, in which no number of jobs is known.
+    manned = queue("a", {0: None, 15: None, 30: None, 45: None})
+    (told,) = records([manned], [one], counted, step=MINUTE, one_queue=False)
+    assert (told.pending_jobs, told.pending_by_queue) == (0, {})
+
+
+def test_a_part_of_the_failed_jobs_is_not_told_for_all() -> None:
+    def failed(values: list[int | None], name: str = "a") -> Series:
+        empty: list[int | None] = [None] * 4
+        numbers = Numbers(empty, [0] * 4, empty, empty, values, empty)
+        return Series("web-1", ("default", "rq", name), [n * 15 * SECOND for n in range(4)], numbers)
+
+    def told(flags: str, *, one_queue: bool = False) -> tuple[int | None, Mapping[str, int]]:
+        one = slots(failed=flags)
+        series = [failed([2, 2, 2, 3]), failed([8, 9, None, None], "b")]
+        (record,) = records(series, [one], {"web-1": chosen(one, MINUTE)}, step=MINUTE, one_queue=one_queue)
+        return record.failed_jobs, record.failed_by_queue
+
+    assert told("1111") == (3, {"a": 3})
+    assert told("1100") == (12, {"a": 3, "b": 9}), "of each the last that was known"
+    assert told("0000") == (None, {})
+    assert told("0000", one_queue=True)[0] == 3, "of one queue what is known of it"
 
 
 def test_lines() -> None:
