@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from depthgauge import stream
-from tests.plugins.sinks import select
+from tests.plugins.sinks import recent_slot, select
 from tests.plugins.stage import CLAIM_AFTER, EDITIONS, MakeStage, Stage, wait_value
 from tests.plugins.waiting import wait_for
 
@@ -30,15 +30,17 @@ WHERE application_name = 'depthgauge-sink' AND wait_event_type = 'Lock' AND quer
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_killed_in_mid_batch(make_stage: MakeStage, edition: str) -> None:
     stage = make_stage(edition)
-    stage.publish(600)
-    chance = random.Random(7)
-    for _ in range(KILLS):
+    chance, base, left = random.Random(7), recent_slot(back=151), []
+    for turn in range(KILLS):
+        # In portions: on a busy machine a sink that is not watched for a moment does all there is.
+        stage.publish(100, first=1 + 100 * turn, base=base)
         # One consumer name for all its lives, as a service has; small batches, so that a kill finds one half done.
         sink = stage.sink(batch_rows=40)
         before, enough = stage.backlog(), chance.randint(1, 60)
         wait_for(lambda: before - stage.backlog() >= enough, 30)  # noqa: B023  used before they change
         sink.kill()
-    assert stage.backlog() > 0, "a kill has to find work"
+        left.append(stage.backlog())
+    assert any(left), "a kill has to find work"
     stage.sink()
     stage.drained()
 
