@@ -11,7 +11,7 @@ from depthgauge import stream
 from depthgauge.snapshot import Snapshot
 from tests.plugins.proxy import Moment, Proxy
 from tests.plugins.sinks import make_snapshot, publish, recent_slot
-from tests.plugins.stage import CLAIM_AFTER, MakeStage, Stage, wait_value
+from tests.plugins.stage import CLAIM_AFTER, MakeStage, Stage, wait_answered, wait_value
 from tests.plugins.taken import Tap, wait_taken
 from tests.plugins.waiting import wait_for
 
@@ -234,6 +234,7 @@ def _hold(stage: Stage, proxy: Proxy, tap: Tap, sink: "object") -> int:
     stage.drained()
     assert stage.sinks[-1].stop() == 0
     wait_taken(tap, HELD)
+    wait_answered(stage.exporters[-1], tap)
     proxy.stop()
     held = stage.backlog()
     assert held >= HELD - 1

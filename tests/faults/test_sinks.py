@@ -100,7 +100,9 @@ def test_stopped_before_its_write_and_resumed(make_stage: MakeStage) -> None:
     """What it had read is written by the other, and then once more by itself."""
     stage = make_stage()
     proxy, dsn = stage.database_proxy()
-    slow = stage.sink("slow", dsn=dsn, claim_after=CLAIM).ready()
+    slow = stage.sink("slow", dsn=dsn, claim_after=CLAIM)
+    # Before it is connected it reads nothing from the stream.
+    wait_value(slow, "depthgauge_sink_database_up", 1)
     proxy.stall()
     stage.publish(40)
     wait_for(lambda: _pending(stage, "slow") > 0, 20)

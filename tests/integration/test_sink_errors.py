@@ -53,7 +53,7 @@ class Story:
         publish(self._bus_server.client(), make_snapshot(2, base=self._base))
         wait_for(lambda: self.sink.count("retries_total", reason=reason) >= 1, 20, what=f"a retry for {reason}")
         wait_for(lambda: words in self._log.text, what=f"the log says {words!r}")
-        assert self.sink.count("stopped") == stopped
+        wait_for(lambda: self.sink.count("stopped") == stopped, what=f"stopped is {stopped}")
         assert self.sink.count("database_up") == 0
         assert self.sink.running
 
