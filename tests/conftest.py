@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.plugins.needs",
+    "tests.plugins.second_try",
     "tests.plugins.logs",
     "tests.plugins.timescale_server",
     "tests.plugins.postgres",
