@@ -32,4 +32,5 @@ pytest_plugins = [
     "tests.plugins.browser",
     "tests.plugins.fleet",
     "tests.plugins.screenshots",
+    "tests.plugins.gallery",
 ]

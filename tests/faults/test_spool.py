@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.plugins.redis_server import MakeRedis
-from tests.plugins.stage import MakeStage, wait_answered, wait_value
+from tests.plugins.stage import MakeStage, wait_value
 from tests.plugins.taken import Run, wait_taken
 from tests.plugins.waiting import wait_for
 
@@ -92,9 +92,8 @@ def test_over_its_bound(make_stage: MakeStage, make_redis: MakeRedis, tmp_path: 
     limits: Mapping[str, Any] = {"state_dir": tmp_path, "spool_max_bytes": 1 << 20, "interval": 0.3}
     exporter = stage.exporter(url, **limits)
     wait_taken(tap, 4)
-    wait_answered(exporter, tap)
     [first] = tap.taken.of("web-1")
-    proxy.stop()
+    proxy.finish()
     wait_value(exporter, "depthgauge_spool_snapshots", KEEP)
     exporter.kill()
     synced = on_disk(tmp_path)[first]
@@ -138,8 +137,7 @@ def test_disk_full(make_stage: MakeStage, small_disk: Path) -> None:
     wait_taken(tap, 4)
     ballast = small_disk / "ballast"
     fill(ballast)
-    wait_answered(exporter, tap)
-    proxy.stop()
+    proxy.finish()
     wait_for(lambda: sum(exporter.samples("depthgauge_spool_errors_total").values()) >= 1, 30)
     seen = exporter.value("depthgauge_snapshot_timestamp_seconds") or 0
     wait_value(exporter, "depthgauge_snapshot_timestamp_seconds", seen + 3)

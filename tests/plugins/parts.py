@@ -146,6 +146,12 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             Part(name="prometheus", find=lambda: version_of("prometheus", "--version"), how=apt("prometheus")),
             Part(name="promtool", find=lambda: version_of("promtool", "--version"), how=apt("prometheus")),
             Part(
+                name="alertmanager",
+                find=lambda: version_of("prometheus-alertmanager", "--version"),
+                how=apt("prometheus-alertmanager"),
+            ),
+            Part(name="amtool", find=lambda: version_of("amtool", "--version"), how=apt("prometheus-alertmanager")),
+            Part(
                 name="laravel",
                 find=find_laravel,
                 how=apt(

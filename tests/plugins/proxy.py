@@ -18,6 +18,8 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.plugins.waiting import wait_for
+
 Address: TypeAlias = tuple[str, int] | str
 """Host and port, or the path of a unix socket."""
 
@@ -51,11 +53,12 @@ class Trap:
 
 @dataclass
 class _Wire:
-    """One connection's state: its number, the bytes sent last, and the trap that waits for the server's answer."""
+    """One connection's state: its number, the bytes sent last, the trap that waits for the answer, whether one is due."""
 
     number: int
     tail: bytes = b""
     caught: Trap | None = field(default=None)
+    waiting: bool = False
 
 
 class _Mode(Enum):
@@ -72,7 +75,8 @@ class Proxy:
     """Forwards connections on ``address`` to ``target``; one thread accepts, one serves each connection.
 
     ``start`` listen and forward · ``stop`` refuse, live connections die · ``stall`` keep connections, accept new ones, move
-    no byte · ``resume`` go on with what waits · ``deaf`` accept, swallow, never answer · ``cut`` close live connections.
+    no byte · ``resume`` go on with what waits · ``deaf`` accept, swallow, never answer · ``cut`` close live connections ·
+    ``finish`` stop, but no client is left without the answer it waits for.
     """
 
     def __init__(self, target: Address, folder: Path) -> None:
@@ -82,6 +86,7 @@ class Proxy:
         self.watchers: list[Watcher] = []
         self._traps: list[Trap] = []
         self._mode = _Mode.FORWARD
+        self._finishing = False
         self._lock = threading.Lock()
         self._live: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -140,6 +145,18 @@ class Proxy:
         assert not any(thread.is_alive() for thread in self._threads), "a thread of the proxy hangs"
         self._threads.clear()
 
+    def finish(self) -> None:
+        """Stop as ``stop`` does, once every client has the answer to what it has asked.
+
+        A client that is cut off between the two cannot know whether the server did it.
+        """
+        self._finishing = True
+        try:
+            wait_for(lambda: not self.connections, 10, what="all clients of the proxy have their answers")
+            self.stop()
+        finally:
+            self._finishing = False
+
     def stall(self) -> None:
         """Keep connections open and accept new ones, but move no byte."""
         self._mode = _Mode.STALL
@@ -189,7 +206,7 @@ class Proxy:
         server: socket.socket | None = None
         wire = _Wire(number=self.accepted)
         try:
-            while self._listener is not None:
+            while self._listener is not None and (wire.waiting or not self._finishing):
                 deaf = self._mode is _Mode.DEAF
                 ends = [client] if server is None or deaf else [client, server]
                 readable = select.select(ends, [], [], _TICK)[0]
@@ -236,6 +253,7 @@ class Proxy:
             if not data:
                 return False
             client.sendall(data)
+            wire.waiting = False
         return True
 
     def _send(self, server: socket.socket, data: bytes, wire: _Wire) -> bool:
@@ -249,6 +267,7 @@ class Proxy:
             self._tell(wire, passed)
             trap.sprung += 1
             return False
+        wire.waiting = True
         server.sendall(data)
         self._tell(wire, data)
         wire.caught = wire.caught or trap

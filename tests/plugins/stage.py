@@ -321,13 +321,3 @@ def wait_value(daemon: Daemon, family: str, least: float, timeout: float = 20.0,
         what=f"{family}{labels} is at least {least}; log:\n{daemon.text[-3000:]}",
         step=0.05,
     )
-
-
-def wait_answered(exporter: Daemon, tap: Tap) -> None:
-    """Wait until nothing of an exporter that never had to repeat itself is on its way: the bus has said yes to all it sent.
-
-    What is cut off from its answer is sent again; if it is dropped before that, it is on the stream and counted as dropped.
-    """
-    wait_for(
-        lambda: (exporter.value("depthgauge_bus_published_total") or 0) >= tap.sent, 10, what="the bus has answered"
-    )

@@ -1,0 +1,1 @@
+"""Makes the dashboards: ``python -m grafana.source.main`` writes ``grafana/dashboards``."""
