@@ -3,11 +3,11 @@
 Panels stand where the JSON puts them. A panel type that is not known here is an error, so that no picture leaves one out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tests.plugins.gallery import Result
+from tests.plugins.picture_tables import Panel, arranged, look_of, text_and_color
 from tests.plugins.units import shown
-
-Panel: TypeAlias = Mapping[str, Any]
 
 NOTE: Final = (
     "Drawn with matplotlib from the results of this dashboard's own queries in a test run. Not a screenshot of Grafana."
@@ -77,28 +76,11 @@ def draw(board: Mapping[str, Any], results: Mapping[int, Sequence[Result]], path
 
 
 def _unit(panel: Panel) -> str:
-    return str(panel.get("fieldConfig", {}).get("defaults", {}).get("unit", "short"))
-
-
-def _mapped(panel: Panel, value: object) -> tuple[str, str | None]:
-    """Return a value's text and colour by the panel's mappings, else by its unit and thresholds."""
-    defaults = panel.get("fieldConfig", {}).get("defaults", {})
-    for mapping in defaults.get("mappings", ()):
-        if mapping["type"] == "value":
-            for key, told in mapping["options"].items():
-                if key == (f"{value:g}" if isinstance(value, float | int) else str(value)):
-                    return str(told.get("text", key)), told.get("color")
-    if not isinstance(value, float | int):
-        return ("" if value is None else str(value)), None
-    color = None
-    for step in defaults.get("thresholds", {}).get("steps", ()):
-        if step["value"] is None or value >= step["value"]:
-            color = step["color"]
-    return shown(value, _unit(panel)), color
+    return str(look_of(panel).get("unit", "short"))
 
 
 def _ink(color: str | None) -> str:
-    return COLORS.get(color or "", INK)
+    return color if color and color.startswith("#") else COLORS.get(color or "", INK)
 
 
 def _timeseries(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
@@ -134,7 +116,7 @@ def _stat(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     axes.set_axis_off()
     found = _newest(results)[:4]
     for at, (name, value) in enumerate(found):
-        text, color = _mapped(panel, value)
+        text, color = text_and_color(look_of(panel), value)
         middle = (at + 0.5) / len(found)
         axes.text(middle, 0.55, text, fontsize=16, weight="bold", color=_ink(color), ha="center", va="center")
         if len(found) > 1:
@@ -143,7 +125,7 @@ def _stat(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
 
 def _bars(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     found = [(name, value) for name, value in _newest(results) if isinstance(value, float | int)]
-    told = [(name[:40], *_mapped(panel, value), float(value)) for name, value in found[:LINES]]
+    told = [(name[:40], *text_and_color(look_of(panel), value), float(value)) for name, value in found[:LINES]]
     axes.barh(
         [name for name, *_ in told], [value for *_, value in told], color=[_ink(color) for _, _, color, _ in told]
     )
@@ -160,63 +142,49 @@ def _bars(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
 
 def _table(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     axes.set_axis_off()
-    columns, rows = joined(results)
-    hidden = {"Time", "__name__"}
-    keep = [at for at, name in enumerate(columns) if name not in hidden]
-    cells = [[_cell(panel, columns[at], row[at]) for at in keep] for row in rows[:LINES]]
-    if not cells:
+    headings, rows = arranged(panel, results)
+    if not rows:
         return
-    height = min(1.0, (len(cells) + 1) / (LINES + 1))
-    names = [columns[at] for at in keep]
-    made = axes.table(cells, colLabels=names, bbox=(0, 1 - height, 1, height), cellLoc="left", colLoc="left")
+    told = [
+        [text_and_color(look_of(panel, name), value) for name, value in zip(headings, row, strict=True)]
+        for row in rows[:LINES]
+    ]
+    height = min(1.0, (len(told) + 1) / (LINES + 1))
+    texts = [[text[:40] for text, _ in row] for row in told]
+    made = axes.table(texts, colLabels=headings, bbox=(0, 1 - height, 1, height), cellLoc="left", colLoc="left")
     made.auto_set_font_size(value=False)
     made.set_fontsize(6.5)
-    for (row, _), cell in made.get_celld().items():
+    for (row, column), cell in made.get_celld().items():
         cell.set_edgecolor("#e1e4e8")
         cell.visible_edges = "B"
         if row == 0:
             cell.set_text_props(weight="bold")
+        elif (color := told[row - 1][column][1]) and "color" in look_of(panel, headings[column]):
+            cell.set_text_props(weight="bold", color=_ink(color))
     _more(axes, len(rows))
 
 
-def _cell(panel: Panel, column: str, value: object) -> str:
-    unit = _unit(panel)
-    for override in panel.get("fieldConfig", {}).get("overrides", ()):
-        if override["matcher"] == {"id": "byName", "options": column}:
-            unit = next((each["value"] for each in override["properties"] if each["id"] == "unit"), unit)
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    return shown(value, unit) if isinstance(value, float | int) else str("" if value is None else value)[:40]
-
-
-def joined(results: Sequence[Result]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Return a panel's tables as one: several targets are joined by the columns they share."""
-    columns, rows = results[0].columns, list(results[0].rows)
-    for result in results[1:]:
-        shared = [name for name in result.columns if name in columns and not name.startswith("Value")]
-        own = [name for name in result.columns if name not in shared]
-        index = {tuple(row[result.columns.index(name)] for name in shared): row for row in result.rows}
-        merged: list[tuple[object, ...]] = []
-        for row in rows:
-            other = index.get(tuple(row[columns.index(name)] for name in shared))
-            merged.append((*row, *(None if other is None else other[result.columns.index(name)] for name in own)))
-        columns, rows = (*columns, *own), merged
-    return columns, rows
-
-
 def _states(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
-    lines = [(name, points) for result in results for name, points in result.lines.items()][:LINES]
+    lines = [line for result in results for line in _bands(result)][:LINES]
     last = max((at for _, points in lines for at, _ in points), default=None)
     for at, (_, points) in enumerate(lines):
         for (start, value), (end, _) in pairwise([*points, (last or points[-1][0], None)]):
             if value is not None:
-                color = _ink(_mapped(panel, value)[1])
+                color = _ink(text_and_color(look_of(panel), value)[1])
                 axes.broken_barh([(date2num(start), date2num(end) - date2num(start))], (at - 0.4, 0.8), color=color)
     axes.set_yticks(range(len(lines)), [name[:40] for name, _ in lines])
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0, labelsize=6.5)
     _time_axis(axes)
     axes.spines[:].set_visible(False)
+
+
+def _bands(result: Result) -> Iterable[tuple[str, Sequence[tuple[datetime, object]]]]:
+    """Give the lines of a result, or of a table that has a column ``time`` and one of values for each line."""
+    yield from result.lines.items()
+    for at, name in enumerate(result.columns):
+        if name != "time":
+            yield name, [(row[0], row[at]) for row in result.rows if isinstance(row[0], datetime)]
 
 
 def _time_axis(axes: Axes) -> None:

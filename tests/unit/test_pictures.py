@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.plugins.gallery import Result
-from tests.plugins.pictures import COLUMN, COLUMNS, ROW, draw, joined
+from tests.plugins.picture_tables import arranged, joined
+from tests.plugins.pictures import COLUMN, COLUMNS, ROW, draw
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LINES = Result(ref_id="A", lines={"mail": [(START + timedelta(minutes=at), float(at)) for at in range(60)]})
@@ -66,7 +67,17 @@ def test_nothing_is_left_out(tmp_path: Path) -> None:
 
 
 def test_tables_are_joined_by_what_they_share() -> None:
-    workers = Result(ref_id="B", columns=("queue", "Value #B"), rows=(("reports", 0.0),))
+    workers = Result(ref_id="B", columns=("queue", "Value #B"), rows=(("reports", 0.0), ("new", 1.0)))
     columns, rows = joined([TABLE, workers])
     assert columns == ("queue", "Value #A", "Value #B")
-    assert rows == [("mail", 12.0, None), ("reports", None, 0.0)]
+    assert rows == [("mail", 12.0, None), ("reports", None, 0.0), ("new", None, 1.0)]
+
+
+def test_columns_are_those_of_the_panel() -> None:
+    organize = {"indexByName": {"Value #A": 0, "queue": 1}, "renameByName": {"Value #A": "Waiting"}}
+    shown = panel("table") | {
+        "transformations": [{"id": "organize", "options": organize}],
+        "options": {"sortBy": [{"displayName": "Waiting", "desc": True}]},
+    }
+    more = Result(ref_id="A", columns=("queue", "Value #A", "x"), rows=(("a", None, 1), ("b", 3.0, 1), ("c", 5.0, 1)))
+    assert arranged(shown, [more]) == (["Waiting", "queue"], [[5.0, "c"], [3.0, "b"], [None, "a"]])
