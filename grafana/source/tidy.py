@@ -13,15 +13,7 @@ _DATA_LINK: Final = ("title", "url", "targetBlank")
 def tidy(document: Json, source: Json) -> None:
     """Bring a document that the SDK made into the form that is committed."""
     for panel in panels(document):
-        panel["datasource"] = source
-        for letter, target in zip(string.ascii_uppercase, panel["targets"], strict=False):
-            target["refId"] = target.get("refId") or letter
-            target["datasource"] = source
-        if "repeat" not in panel:
-            panel.pop("repeatDirection", None)
-        defaults = panel["fieldConfig"]["defaults"]
-        if "links" in defaults:
-            defaults["links"] = [{key: link[key] for key in _DATA_LINK} for link in defaults["links"]]
+        _panel(panel, source)
     for variable in document["templating"]["list"]:
         for name in _INTERVAL_ONLY:
             variable.pop(name, None)
@@ -39,3 +31,15 @@ def tidy(document: Json, source: Json) -> None:
 def panels(document: Json) -> Iterator[Json]:
     """Give the panels that show something: rows are headings."""
     return (panel for panel in document["panels"] if panel["type"] != "row")
+
+
+def _panel(panel: Json, source: Json) -> None:
+    panel["datasource"] = source
+    for letter, target in zip(string.ascii_uppercase, panel["targets"], strict=False):
+        target["refId"] = target.get("refId") or letter
+        target["datasource"] = source
+    if "repeat" not in panel:
+        panel.pop("repeatDirection", None)
+    defaults = panel["fieldConfig"]["defaults"]
+    if "links" in defaults:
+        defaults["links"] = [{key: link[key] for key in _DATA_LINK} for link in defaults["links"]]
