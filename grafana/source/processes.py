@@ -141,7 +141,7 @@ def _states() -> tuple[Panel, ...]:
             PROCESS_COLOURS,
         ),
         lines(
-            "Restarts",
+            "Restarts by group",
             "Restarts of each group between two points of the graph: a lower bound, several between two readings of "
             "supervisord count once.",
             series(

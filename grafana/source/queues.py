@@ -31,7 +31,7 @@ def board() -> Board:
             _now(),
             Row("Backlog", _backlog()),
             Row("Throughput", _throughput()),
-            Row("Workers", _workers()),
+            Row("Who works", _workers()),
             Row("Jobs that are over and kept", _kept()),
         ),
     )
