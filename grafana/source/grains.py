@@ -51,7 +51,6 @@ class Grain:
         ``<max:column>`` and ``<min:column>`` are the highest and lowest value known, ``<sum:column>`` and ``<count:column>``
         what a mean is made of.
         """
-
         own = {
             "table": f"depthgauge.{self.table}",
             "moment": self.moment,

@@ -6,7 +6,7 @@ summed histograms: neither is ever a mean of means.
 
 from typing import Final
 
-from grafana.source.grains import HEALTH, PERFORMANCE, Family, each, nested
+from grafana.source.grains import PERFORMANCE, Family, each, nested
 
 OF_HOST: Final = "host IN (${host:sqlstring})"
 DATABASES: Final = "kind = 'database' AND target IN (${database:sqlstring})"
@@ -146,7 +146,6 @@ WITH rows AS (
   FROM rows
   ORDER BY kind, target, moment DESC
 )
-SELECT CASE kind WHEN 'uptime' THEN 'host' ELSE kind END AS "Kind", target AS "Name", last_restart_at AS "Last start",
-       uptime_ratio AS "Up, last 24 hours"
+SELECT CASE kind WHEN 'uptime' THEN 'host' ELSE kind END AS kind, target, last_restart_at, uptime_ratio
 FROM newest
 ORDER BY last_restart_at DESC NULLS LAST, 1, 2"""

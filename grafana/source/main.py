@@ -6,10 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from grafana.source import overview
+from grafana.source import health_history, overview, queue_history, worker_history
 from grafana.source.board import Board
 
-BOARDS: Final[tuple[Callable[[], Board], ...]] = (overview.board,)
+BOARDS: Final[tuple[Callable[[], Board], ...]] = (
+    overview.board,
+    queue_history.board,
+    worker_history.board,
+    health_history.board,
+)
 """All dashboards, in the order in which the documentation tells of them."""
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "dashboards"

@@ -186,8 +186,7 @@ def late_queues() -> str:
     """Return a table of the queues as they were at the end of the range, the latest first."""
     return f"""\
 {_NEWEST}
-SELECT name AS "Queue", oldest AS "Oldest job", waiting AS "Waiting", processing AS "Processing",
-       workers AS "Workers", registered AS "Registered workers", failed AS "Failed"
+SELECT name, oldest, waiting, processing, workers, registered, failed
 FROM queues
 ORDER BY oldest DESC NULLS LAST, waiting DESC NULLS LAST, name"""
 

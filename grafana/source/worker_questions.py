@@ -88,8 +88,8 @@ def running() -> str:
     """Return how many processes are RUNNING at the end of the range, and how many are BACKOFF, FATAL or UNKNOWN."""
     return f"""\
 WITH {_NEWEST}
-SELECT count(*) FILTER (WHERE state = 20) AS "Running", count(*) FILTER (WHERE state IN (30, 200, 1000)) AS "In trouble",
-       count(*) FILTER (WHERE state IN (0, 10, 40, 100)) AS "Stopped, exited, on their way"
+SELECT count(*) FILTER (WHERE state = 20) AS "running", count(*) FILTER (WHERE state IN (30, 200, 1000)) AS "in trouble",
+       count(*) FILTER (WHERE state IN (0, 10, 40, 100)) AS "stopped or on their way"
 FROM newest
 HAVING count(*) > 0"""
 
@@ -97,7 +97,7 @@ HAVING count(*) > 0"""
 def event_counts() -> str:
     """Return how many starts and unexpected events there were in the range."""
     return f"""\
-SELECT count(*) FILTER (WHERE to_state = 20) AS "Starts", count(*) FILTER (WHERE {UNEXPECTED}) AS "Unexpected exits and FATAL"
+SELECT count(*) FILTER (WHERE to_state = 20) AS "starts", count(*) FILTER (WHERE {UNEXPECTED}) AS "unexpected exits, FATAL"
 FROM depthgauge.process_events
 WHERE $__timeFilter(occurred_at) AND {CHOSEN}"""
 
@@ -115,9 +115,9 @@ ORDER BY 1, 2"""
 def events() -> str:
     """Return a table of what happened, the newest first."""
     return f"""\
-SELECT occurred_at AS "Time", host AS "Host", {PROCESS} AS "Process", {STATE.format(column="from_state")} AS "From",
-       {STATE.format(column="to_state")} AS "To", exit_status AS "Exit status",
-       CASE WHEN expected THEN 'yes' WHEN NOT expected THEN 'no' END AS "Expected", source AS "Told by", detail AS "Detail"
+SELECT occurred_at, host, {PROCESS} AS name, {STATE.format(column="from_state")} AS before,
+       {STATE.format(column="to_state")} AS after, exit_status,
+       CASE WHEN expected THEN 'yes' WHEN NOT expected THEN 'no' END AS expected, source, detail
 FROM depthgauge.process_events
 WHERE $__timeFilter(occurred_at) AND to_state NOT IN (10, 40) AND {CHOSEN}
 ORDER BY occurred_at DESC, event_no DESC
@@ -204,3 +204,15 @@ FROM (
 ) AS history
 GROUP BY 1, host
 ORDER BY 1, 2"""
+
+
+def marks() -> str:
+    """Return unexpected exits and FATAL as annotations: of all processes of the hosts chosen, whatever the board shows."""
+    return f"""\
+SELECT occurred_at AS "time", {NAME} || ': ' || {STATE.format(column="to_state")}
+         || coalesce(', exit status ' || exit_status, '') || coalesce(', ' || detail, '') AS text,
+       'depthgauge,' || host AS tags
+FROM depthgauge.process_events
+WHERE $__timeFilter(occurred_at) AND {UNEXPECTED} AND host IN (${{host:sqlstring}})
+ORDER BY occurred_at
+LIMIT 500"""
