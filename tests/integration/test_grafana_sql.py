@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from tests.plugins.gallery import Gallery, Result
-from tests.plugins.grafana_macros import Asked, expand
-from tests.plugins.grafana_sql import Target, all_chosen, asked_for, boards, run, targets
+from tests.plugins.grafana_macros import expand
+from tests.plugins.grafana_sql import all_chosen, asked_for, boards, run, targets
 from tests.plugins.medians import Medians
 from tests.plugins.month import Month
 

@@ -42,7 +42,7 @@ class Medians:
 
 
 def _cell(taken: Sequence[float]) -> str:
-    return f"{statistics.median(taken) * 1e3:.0f} · {max(taken) * 1e3:.0f}" if taken else "–"
+    return f"{statistics.median(taken) * 1e3:.0f} · {max(taken) * 1e3:.0f}" if taken else "-"
 
 
 MEDIANS: Final = pytest.StashKey[Medians]()
