@@ -13,7 +13,8 @@ from grafana.source.board import POSTGRES
 FILE: Final = Path(__file__).resolve().parents[1] / "provisioning-database-only" / "alerting" / "depthgauge.yml"
 SOURCE_UID: Final = "depthgauge-timescaledb"
 """A rule cannot choose its data source: it has to be provisioned under this uid."""
-FOLDER: Final = "Depthgauge"
+FOLDER: Final = "Depthgauge alerts"
+"""Not the dashboards' folder: Grafana would make it twice at its first start."""
 
 
 def document() -> dict[str, Any]:
