@@ -81,6 +81,8 @@ PER_SECOND: Final = Look(unit="ops", minimum=0)
 CPU: Final = Look(unit="percentunit", minimum=0)
 """CPU seconds a second: one whole CPU is 100 %, so there is no maximum."""
 WAITING: Final = Look(unit="s", steps=WAIT, minimum=0)
+STALE: Final = Look(unit="s", minimum=0, steps=((None, GOOD), (60, WARN), (300, BAD)), absent="unknown")
+"""The age of what should be made anew every few seconds."""
 TROUBLE: Final = Look(steps=NONE_IS_GOOD, minimum=0, decimals=0)
 UP: Final = Look(steps=NONE_IS_BAD, texts=texts({0: ("down", BAD), 1: ("up", GOOD)}), absent="unknown")
 STATE: Final = Look(texts=texts(PROCESS_STATES), absent="unknown")

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from grafana.source import health_history, overview, queue_history, worker_history
+from grafana.source import daemons, health_history, overview, processes, queue_history, queues, worker_history
 from grafana.source.board import Board
 
 BOARDS: Final[tuple[Callable[[], Board], ...]] = (
     overview.board,
+    queues.board,
+    processes.board,
+    daemons.board,
     queue_history.board,
     worker_history.board,
     health_history.board,

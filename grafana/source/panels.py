@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import common as models
 from grafana_foundation_sdk.models import dashboard
 
 from grafana.source.columns import Column, arrange
-from grafana.source.looks import BAD, CALM, COUNT, PLAIN, STATE, UP, Look, thresholds
+from grafana.source.looks import BAD, CALM, COUNT, PLAIN, PROCESS_STATES, STATE, UP, Look, thresholds
 
 Panel: TypeAlias = stat.Panel | timeseries.Panel | table.Panel | statetimeline.Panel | bargauge.Panel
 Target: TypeAlias = Builder[Dataquery]
@@ -164,6 +164,8 @@ def colour(panel: timeseries.Panel, colours: dict[str, str]) -> timeseries.Panel
 
 JOB_STATES: Final = {"waiting": "orange", "active": "green", "delayed": CALM, "retry": BAD, "blocked": "purple"}
 """Colours of the states of jobs, wherever they are drawn."""
+PROCESS_COLOURS: Final = dict(PROCESS_STATES.values())
+"""Colours of the states of processes by their names."""
 
 
 def _filled(

@@ -1,14 +1,16 @@
 """The variables at the top of a dashboard."""
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard
 
 Variable: TypeAlias = builders.QueryVariable | builders.CustomVariable
 
-ALL = ".+"
+ALL: Final = ".+"
 """What a variable of PromQL becomes when all values are chosen."""
+ALL_OR_NONE: Final = ".*"
+"""The same for a label that may be empty, as the queue of a number that a system keeps for all its queues together."""
 
 
 def source(plugin: str) -> builders.DatasourceVariable:
@@ -16,9 +18,17 @@ def source(plugin: str) -> builders.DatasourceVariable:
     return builders.DatasourceVariable("datasource").label("Data source").type(plugin)
 
 
-def label_values(name: str, label: str, selector: str, *, key: str | None = None) -> builders.QueryVariable:
-    """Return a choice among the values of a label of Prometheus, called as the variable unless ``key`` says otherwise."""
-    return _choice(name, label).query(f"label_values({selector}, {key or name})").all_value(ALL)
+def label_values(name: str, label: str, selector: str, *, everything: str = ALL) -> builders.QueryVariable:
+    """Return a choice among the values of the label that is called as the variable is."""
+    return _choice(name, label).query(f"label_values({selector}, {name})").all_value(everything)
+
+
+def scope(metric: str) -> tuple[builders.QueryVariable, builders.QueryVariable]:
+    """Return the choices of job and instance among those that serve a metric."""
+    return (
+        label_values("job", "Job", metric),
+        label_values("instance", "Instance", f'{metric}{{job=~"$job"}}'),
+    )
 
 
 def sql_values(name: str, label: str, statement: str) -> builders.QueryVariable:
