@@ -86,7 +86,7 @@ def _end() -> Row:
 
 def _waiting() -> Row:
     return Row(
-        "Waiting",
+        "What waits",
         (
             lines(
                 "Oldest job",
@@ -159,7 +159,7 @@ def _work() -> Row:
 
 def _people() -> Row:
     return Row(
-        "Workers",
+        "Who works",
         (
             lines(
                 "Jobs being processed",

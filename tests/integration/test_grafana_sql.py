@@ -77,3 +77,33 @@ def _check_marks(cursor: psycopg.Cursor[Any], name: str) -> None:
 
 def test_every_board_is_here() -> None:
     assert set(UIDS) == set(boards())
+
+
+@pytest.mark.needs("timescaledb")
+@pytest.mark.parametrize("uid", UIDS)
+def test_the_setting_for_plain_postgresql_shows_the_same_on_timescaledb(uid: str, apache_month: Month) -> None:
+    asked = asked_for(apache_month.end, DAY, timescaledb=True)
+    with apache_month.connect() as connection:
+        asked = replace(asked, variables=all_chosen(connection, boards()[uid], asked))
+        for target in targets(boards()[uid]):
+            with_buckets, _ = run(connection, target, asked)
+            with_arithmetic, _ = run(connection, target, replace(asked, timescaledb=False))
+            assert with_buckets == with_arithmetic, target.title
+
+
+@pytest.mark.needs("postgres")
+def test_the_setting_for_timescaledb_is_refused_by_plain_postgresql(plain_month: Month) -> None:
+    asked = asked_for(plain_month.end, HOUR, timescaledb=True)
+    with plain_month.connect() as connection:
+        asked = replace(asked, variables=all_chosen(connection, boards()[UIDS[0]], asked))
+        (waiting,) = [each for each in targets(boards()[UIDS[0]]) if each.title == "Waiting jobs"]
+        with pytest.raises(psycopg.errors.UndefinedFunction, match="time_bucket"):
+            run(connection, waiting, asked)
+
+
+@pytest.mark.needs("postgres")
+def test_grafanas_role_can_do_nothing_but_read(plain_month: Month) -> None:
+    with plain_month.connect() as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM depthgauge.queue_metrics")

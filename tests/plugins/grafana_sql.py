@@ -1,22 +1,22 @@
 """Boards over the database, read from their JSON and asked as Grafana asks: variables, panels, annotations."""
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
 
+from tests.plugins import dashboards
+from tests.plugins.dashboards import Json, committed, plugin
 from tests.plugins.gallery import Result
 from tests.plugins.grafana_macros import Asked, expand
-from tests.plugins.repo import repo_root
 
+PLUGIN: Final = "grafana-postgresql-datasource"
 NUMBERS: Final = frozenset({20, 21, 23, 700, 701, 1700})
 """PostgreSQL's types that become numbers in Grafana."""
 TEXTS: Final = frozenset({25, 1043})
-BOOLEANS: Final = frozenset({16})
 MOMENTS: Final = frozenset({1184})
 """timestamptz."""
 
@@ -28,37 +28,30 @@ class Target:
     board: str
     panel: int
     title: str
-    kind: str
     ref_id: str
     format: str
     text: str
 
 
-def boards() -> dict[str, dict[str, Any]]:
+def boards() -> dict[str, Json]:
     """Return the boards over the database as data, by uid."""
-    folder = repo_root() / "grafana" / "dashboards" / "timescaledb"
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return {board["uid"]: board for board in found}
+    return {uid: board for uid, board in committed().boards.items() if plugin(board) == PLUGIN}
 
 
-def targets(board: Mapping[str, Any]) -> Iterator[Target]:
+def targets(board: Json) -> Iterator[Target]:
     """Give every query of every panel."""
-    for panel in board["panels"]:
-        for target in panel.get("targets", ()):
-            yield Target(
-                board=board["uid"],
-                panel=panel["id"],
-                title=panel["title"],
-                kind=panel["type"],
-                ref_id=target["refId"],
-                format=target["format"],
-                text=target["rawSql"],
-            )
+    for panel, target in dashboards.targets(board):
+        yield Target(
+            board=board["uid"],
+            panel=panel["id"],
+            title=panel["title"],
+            ref_id=target["refId"],
+            format=target["format"],
+            text=target["rawSql"],
+        )
 
 
-def all_chosen(
-    connection: psycopg.Connection[Any], board: Mapping[str, Any], asked: Asked
-) -> dict[str, tuple[str, ...]]:
+def all_chosen(connection: psycopg.Connection[Any], board: Json, asked: Asked) -> dict[str, tuple[str, ...]]:
     """Ask the variables of a board; return what "All" is."""
     chosen: dict[str, tuple[str, ...]] = {}
     for variable in board["templating"]["list"]:
