@@ -6,10 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from grafana.source import daemons, overview, processes, queues
+from grafana.source import daemons, health_history, overview, processes, queue_history, queues, worker_history
 from grafana.source.board import Board
 
-BOARDS: Final[tuple[Callable[[], Board], ...]] = (overview.board, queues.board, processes.board, daemons.board)
+BOARDS: Final[tuple[Callable[[], Board], ...]] = (
+    overview.board,
+    queues.board,
+    processes.board,
+    daemons.board,
+    queue_history.board,
+    worker_history.board,
+    health_history.board,
+)
 """All dashboards, in the order in which the documentation tells of them."""
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "dashboards"

@@ -1,0 +1,77 @@
+"""How long the dashboards' queries took in this run: medians by board, edition and range, printed at its end.
+
+``pytest tests/integration/test_grafana_sql.py --update-query-times`` writes them into docs/dashboards-sql.md.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+
+from tests.plugins.repo import repo_root
+
+PAGE: Final = "docs/dashboards-sql.md"
+_BEGIN: Final = "<!-- query times: written by pytest tests/integration/test_grafana_sql.py --update-query-times -->"
+_END: Final = "<!-- end of query times -->"
+
+
+@dataclass
+class Medians:
+    """Seconds of every query, by board, edition and range, in the order they came."""
+
+    taken: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+
+    def record(self, board: str, edition: str, length: str, seconds: float) -> None:
+        """Note what a query took."""
+        self.taken.setdefault((board, edition, length), []).append(seconds)
+
+    def of(self, board: str, edition: str) -> Sequence[float]:
+        """Return what all queries of a board took, over all ranges."""
+        return [each for key, taken in self.taken.items() if key[:2] == (board, edition) for each in taken]
+
+    def table(self) -> str:
+        """Return a row for each board and edition: the median and the longest of its queries, in milliseconds, by range."""
+        lengths = list(dict.fromkeys(length for _, _, length in self.taken))
+        rows = [["board", "edition", *lengths], ["---"] * (2 + len(lengths))]
+        for board, edition in dict.fromkeys(key[:2] for key in self.taken):
+            cells = [self.taken.get((board, edition, length), []) for length in lengths]
+            rows.append([f"`{board}`", edition, *map(_cell, cells)])
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(taken: Sequence[float]) -> str:
+    return f"{statistics.median(taken) * 1e3:.0f} · {max(taken) * 1e3:.0f}" if taken else "-"
+
+
+MEDIANS: Final = pytest.StashKey[Medians]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-query-times", action="store_true", help=f"write the table of {PAGE}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MEDIANS] = Medians()
+
+
+@pytest.fixture
+def medians(pytestconfig: pytest.Config) -> Medians:
+    """Give the run's medians."""
+    return pytestconfig.stash[MEDIANS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table; write it where that is asked for."""
+    found = config.stash[MEDIANS]
+    if not found.taken:
+        return
+    terminalreporter.section("dashboards' queries, ms: median · longest")
+    terminalreporter.write_line(found.table())
+    if config.getoption("--update-query-times"):
+        page = repo_root() / PAGE
+        before, _, rest = page.read_text().partition(_BEGIN)
+        after = rest.partition(_END)[2]
+        assert rest, f"{PAGE} has no line {_BEGIN!r}"
+        page.write_text(f"{before}{_BEGIN}\n\n{found.table()}\n\n{_END}{after}")
