@@ -12,7 +12,7 @@ from tests.plugins.dashboard_stand import EXPORTERS, LATE, SINKS, Stand, running
 from tests.plugins.dashboards import Json, panels, place, targets, variables
 from tests.plugins.gallery import Gallery, Result
 from tests.plugins.grafana_promql import Asked, Row, boards, is_empty, marks, options, run, shown
-from tests.plugins.medians import Medians
+from tests.plugins.medians import PROMETHEUS, Medians
 from tests.plugins.postgres import PostgresServer
 from tests.plugins.timescale_server import fresh_database
 from tests.plugins.waiting import wait_for
@@ -107,7 +107,7 @@ def test_a_board_is_shown_in_time(uid: str, stand: Stand, asked: Asked, gallery:
             result, seconds = run(stand.prometheus, board, target, asked, alone=alone)
             results.append(result)
             taken.append(seconds)
-            medians.record(uid, "Prometheus", "a minute at 1 s", seconds)
+            medians.record(uid, PROMETHEUS, "a minute at 1 s", seconds)
         assert not all(map(is_empty, results)), place(panel)
         gallery.record(uid, panel["id"], results)
     assert statistics.median(taken) < BAR
