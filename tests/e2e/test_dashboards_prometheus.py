@@ -4,21 +4,25 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 
+from tests.plugins import backfill
 from tests.plugins.dashboard_stand import EXPORTERS, LATE, SINKS, Stand, running, trouble
 from tests.plugins.dashboards import Json, panels, place, targets, variables
 from tests.plugins.gallery import Gallery, Result
 from tests.plugins.grafana_promql import Asked, Row, boards, is_empty, marks, options, run, shown
 from tests.plugins.medians import PROMETHEUS, Medians
 from tests.plugins.postgres import PostgresServer
+from tests.plugins.prometheus import Prometheus
 from tests.plugins.timescale_server import fresh_database
 from tests.plugins.waiting import wait_for
 
 pytestmark = [
-    pytest.mark.needs("source-tree", "prometheus", "redis-server", "rq", "supervisord", "timescaledb", "postgres"),
+    pytest.mark.needs("source-tree", "prometheus", "promtool"),
+    pytest.mark.needs("redis-server", "rq", "supervisord", "timescaledb", "postgres"),
     pytest.mark.timeout(240),
 ]
 
@@ -186,3 +190,40 @@ def test_annotations_mark_what_was_started_anew(stand: Stand, asked: Asked) -> N
     assert name == "Restarts"
     assert "restless" in {labels["process"] for labels in found}
     assert "late-worker" not in {labels["process"] for labels in found}
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, Asked]]:
+    """A Prometheus that has six hours of a fleet, and the question for them."""
+    folder = tmp_path_factory.mktemp("past")
+    end = datetime.now(UTC)
+    backfill.fill(folder / "data", end)
+    prometheus = Prometheus(folder, {})
+    step, length = backfill.STEP.total_seconds(), backfill.LENGTH.total_seconds()
+    yield prometheus, Asked(start=end.timestamp() - length, end=end.timestamp() - step, step=step, scrape=step)
+    prometheus.stop()
+
+
+SILENT_THEN: Final = {"depthgauge-overview": ["Sink behind by"]}
+"""Panels that show nothing of the six hours: no sink was there."""
+
+
+@pytest.mark.parametrize("uid", UIDS[:3])
+def test_six_hours_are_shown_in_time(
+    uid: str, past: tuple[Prometheus, Asked], gallery: Gallery, medians: Medians
+) -> None:
+    prometheus, asked = past
+    board = boards()[uid]
+    taken, silent = [], []
+    for panel in panels(board):
+        results = []
+        for target in panel["targets"]:
+            result, seconds = run(prometheus, board, target, asked, alone=len(panel["targets"]) == 1)
+            results.append(result)
+            taken.append(seconds)
+            medians.record(uid, PROMETHEUS, "six hours at 30 s", seconds)
+        if all(map(is_empty, results)):
+            silent.append(panel["title"])
+        gallery.record(f"{uid}/6h", panel["id"], results)
+    assert silent == SILENT_THEN.get(uid, [])
+    assert statistics.median(taken) < BAR
