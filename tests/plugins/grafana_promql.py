@@ -139,7 +139,8 @@ def _values(board: Json, asked: Asked) -> Callable[[str, str | None], str | None
         if not chosen:
             return str(all_of[name])
         # Within a text of PromQL, what escapes in an expression is escaped again.
-        escaped = [re.escape(each).replace("\\", "\\\\").replace('"', '\\"') for each in chosen]
+        regular = [re.sub(r"([\\^$*+?.()|\[\]{}])", r"\\\1", each) for each in chosen]
+        escaped = [each.replace("\\", "\\\\").replace('"', '\\"') for each in regular]
         return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
     return value
