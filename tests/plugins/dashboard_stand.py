@@ -5,8 +5,8 @@ metrics and reads the same Redis. One queue is late, one has a worker at work, o
 processes one is FATAL, one has EXITED, one is started again and again, one cannot be started. One Redis is away, and so
 is one exporter. The bus and the database go for a moment and come back.
 
-What no queue system that can be had here tells (true counters, paused queues), and what must not happen in a test (lost
-snapshots), comes from snapshots made here, through the exporter's own renderer: the target ``recorded``.
+What no queue system that can be had here tells (true counters, paused queues), what a container has not (disks), and what
+must not happen in a test (lost snapshots), comes from snapshots made here, through the exporter's own renderer: the target ``recorded``.
 """
 
 import contextlib
@@ -30,6 +30,7 @@ from depthgauge.secrets import Secret
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue, RedisQueues
 from exporter.render import Renderer
 from sink.migrate import migrate
+from tests.plugins import health
 from tests.plugins.daemons import Daemon
 from tests.plugins.listeners import listener_config
 from tests.plugins.ports import free_port
@@ -190,7 +191,14 @@ class Recorded(threading.Thread):
                 paused=True,
             )
             part = RedisQueues(observed_at=now, redis="recorded", queues=(queue,))
-            snapshot = snapshot_of(taken_at=now, slot=now, queues=(part,), drops={"spool_full": number})
+            snapshot = snapshot_of(
+                host="recorded",
+                taken_at=now,
+                slot=now,
+                queues=(part,),
+                drops={"spool_full": number},
+                machine=health.machine(now),
+            )
             self._site.body = self._renderer.render(snapshot, now).encode()
 
     def end(self) -> None:
