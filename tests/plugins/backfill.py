@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from depthgauge.histogram import Histogram, histogram_of
 from depthgauge.snapshot import (
     Cycle,
     KeptJobs,
@@ -35,6 +36,12 @@ STUCK: Final = timedelta(minutes=50)
 HOSTS: Final = ("web-1", "web-2")
 QUEUES: Final = ("mail", "default", "reports", *(f"tenant-{number:02}" for number in range(7)))
 PROCESSES: Final = ("mail", *(f"worker-{number:02}" for number in range(11)))
+SOURCES: Final = (
+    *(("supervisor", "main"), ("redis", "default"), ("redis_server", "default")),
+    *(("database", "app"), ("host", "web"), ("probe", "site")),
+)
+TIMES: Final = (0.002, 0.003, 0.003, 0.004, 0.02)
+"""Response times within each step."""
 TIMEOUT: Final = 60.0
 
 
@@ -78,6 +85,14 @@ def _lines(host: str, end: datetime) -> Iterator[str]:
 
 def _snapshot(host: str, number: int, now: datetime, end: datetime) -> Snapshot:
     stuck = max(timedelta(0), now - (end - STUCK))
+    slot = histogram_of(TIMES)
+    grown = Histogram(
+        count=slot.count * number,
+        sum=slot.sum * number,
+        max=slot.max,
+        buckets=tuple(each * number for each in slot.buckets),
+    )
+    response = health.response(total=grown)
     return Snapshot(
         host=host,
         run_id="r",
@@ -86,15 +101,16 @@ def _snapshot(host: str, number: int, now: datetime, end: datetime) -> Snapshot:
         taken_at=now,
         interval=STEP.total_seconds(),
         cycle=Cycle(seconds=0.05 + 0.01 * (number % 7)),
-        sources=(
-            SourceStatus(kind="redis", target="default", ok=True, seconds=0.002, last_success_at=now, observed_at=now),
+        sources=tuple(
+            SourceStatus(kind=kind, target=target, ok=True, seconds=0.002, last_success_at=now, observed_at=now)
+            for kind, target in SOURCES
         ),
         supervisors=(_supervisor(number, now, stuck),),
         queues=(RedisQueues(observed_at=now, redis="default", queues=tuple(_queues(number, now, stuck))),),
         redis_servers=(health.server(now, redis="default", used_memory_bytes=40_000_000 + 20_000 * number),),
-        databases=(health.database(now),),
+        databases=(health.database(now, response=response),),
         machine=health.machine(now, cpu_ratio=0.3 + 0.2 * math.sin(number / 40)),
-        probes=(health.probe(now),),
+        probes=(health.probe(now, response=response),),
     )
 
 
