@@ -40,11 +40,6 @@ MAY_BE_EMPTY: Final = {
     ): "no state change is lost: the listener is never short of room",
     ("depthgauge-self", "Failures and retries", "C"): "no round of upkeep fails",
     ("depthgauge-self", "Left out", "A"): "no family reaches its budget of 10,000 series",
-    (
-        "depthgauge-self",
-        "Upkeep: what is left to do",
-        "B",
-    ): "the columnstore is of the Community edition, this is Apache",
 }
 """Queries beside others of their panel that find nothing here, and why. No panel is empty."""
 
