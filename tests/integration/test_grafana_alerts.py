@@ -220,6 +220,10 @@ def test_who_serves_a_queue_is_told_only_where_it_is_known_and_what_is_lost_afte
     assert not alarmed(registry_workers=1), "somebody works elsewhere"
     assert not alarmed(registry_workers=None), "the registry is away, and had workers a moment ago"
     assert alarmed(registry_workers=0)
+    # Another host had the lease a while ago, when there were some.
+    names = {"host": "web-2", "redis": "default", "system": "rq", "queue": "mail"}
+    fleet.add("worker_snapshots", **names, recorded_at=fleet.now - HOUR / 6, registry_workers=3)
+    assert alarmed()
     assert not alarmed(pending=0)
     assert not alarmed(pending=None), "the Redis is away"
 
