@@ -34,7 +34,7 @@ from grafana.source.promql import BY_PROCESS, BY_QUEUE, OURS, down, instant, nob
 
 LATE: Final = 600
 """Seconds of waiting from which a queue is late."""
-SPAWN: Final = Look(texts=texts({0: ("", "transparent"), 1: ("cannot be started", BAD)}), absent="")
+SPAWN: Final = Look(texts=texts({0: ("", "transparent"), 1: ("yes", BAD)}), absent="")
 LOST: Final = 'result=~"failed|dead"'
 TROUBLED: Final = 'state=~"FATAL|BACKOFF|UNKNOWN"'
 
@@ -186,6 +186,8 @@ def _rate(metric: str) -> str:
 
 def _processes() -> Row:
     off = f"max {BY_PROCESS} ({own('supervisor_process_state')}) != 20"
+    # For all of them, so that a column of the table is never the only one: Grafana would call it by another name.
+    error = f"max {BY_PROCESS} ({own('supervisor_process_spawn_error')}) and {off}"
     return Row(
         "Processes",
         (
@@ -203,11 +205,11 @@ def _processes() -> Row:
             ),
             grid(
                 "Processes that do not run",
-                "Every process in another state than RUNNING, with the exit status of its last run: -1 is death by a "
-                "signal.",
+                "Every process in another state than RUNNING, with the exit status of its last run (-1 is death by a signal), "
+                "and whether supervisord tells a spawn error: see its log.",
                 rows(off),
                 rows(f"max {BY_PROCESS} ({own('supervisor_process_exit_status')})"),
-                rows(f"max {BY_PROCESS} ({own('supervisor_process_spawn_error')}) > 0"),
+                rows(error),
                 columns=(
                     Column(field="process", title="Process", link=_PROCESS_LINK),
                     Column(field="group", title="Group"),

@@ -77,8 +77,9 @@ def _now() -> tuple[Panel, ...]:
         _state("Exited", "Processes that ended and are not started again.", 100),
         _state("Stopped", "Processes that somebody stopped, or that were never started.", 0),
         number(
-            "Cannot be started",
-            "Processes whose command supervisord could not run at all.",
+            "Spawn errors",
+            "Processes of which supervisord tells a spawn error: the command could not be run, or it ended too soon or with "
+            "a status that is not expected.",
             instant(f"sum({process('supervisor_process_spawn_error')})"),
             look=TROUBLE,
             width=3,

@@ -198,6 +198,7 @@ def _workers() -> tuple[Panel, ...]:
 
 
 def _kept() -> tuple[Panel, ...]:
+    every = f"sum {BY_QUEUE} (max by (redis, system, queue, result) ({queue('jobqueue_jobs_kept')}))"
     newest = f"1000 * {backlog(queue('jobqueue_newest_failure_timestamp_seconds'))}"
     figure = queue_table.FIGURE
     return (
@@ -207,6 +208,8 @@ def _kept() -> tuple[Panel, ...]:
             "newest failure is known of such a table only.",
             *(rows(kept(result, queue)) for result in ("failed", "dead", "finished", "canceled")),
             rows(newest),
+            # Beside any of the results, so that a column is never the only one: Grafana would call it by another name.
+            rows(every),
             columns=(
                 Column(field="queue", title="Queue"),
                 Column(field="system", title="System", width=100),
@@ -215,6 +218,7 @@ def _kept() -> tuple[Panel, ...]:
                 Column(field="Value #B", title="Dead", look=TROUBLE, width=100),
                 Column(field="Value #C", title="Finished", look=figure, width=100),
                 Column(field="Value #D", title="Canceled", look=figure, width=100),
+                Column(field="Value #F", title="All", look=figure, width=100),
                 Column(field="Value #E", title="Newest failure", look=SINCE),
             ),
             sort="Failed",

@@ -209,6 +209,8 @@ def tables(board: Json, _: Shelf) -> Iterator[str]:
         if not sort:
             yield f"{place(panel)} is not sorted"
         letters = {each["refId"] for each in panel["targets"]}
+        if plugin(board) == "prometheus" and len(letters) == 1 and fields & {f"Value #{each}" for each in letters}:
+            yield f"{place(panel)}: the value of the only target is called Value"
         values = {name.removeprefix("Value #") for name in fields if name.startswith("Value #")}
         yield from (f"{place(panel)}: no target {letter}" for letter in sorted(values - letters))
 
