@@ -5,6 +5,7 @@ Panels stand where the JSON puts them. A panel type that is not known here is an
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -14,13 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from tests.plugins.gallery import Result
 from tests.plugins.picture_tables import Panel, arranged, look_of, text_and_color
 from tests.plugins.units import shown
 
 NOTE: Final = (
-    "Drawn with matplotlib from the results of this dashboard's own queries in a test run. Not a screenshot of Grafana."
+    "Drawn with matplotlib from what this dashboard's own queries returned in a test. Not a screenshot of Grafana."
 )
 COLUMNS: Final = 24
 ROW: Final = 0.42
@@ -28,7 +30,15 @@ ROW: Final = 0.42
 COLUMN: Final = 0.62
 LINES: Final = 12
 """Lines and table rows drawn of a panel; the picture says how many more there are."""
-COLORS: Final = {"green": "#3a9a4a", "yellow": "#d9a400", "orange": "#e0752d", "red": "#c4162a", "blue": "#3274d9"}
+COLORS_IN_ALL: Final = 128
+COLORS: Final = {
+    "text": "#6a8caf",
+    "green": "#3a9a4a",
+    "yellow": "#d9a400",
+    "orange": "#e0752d",
+    "red": "#c4162a",
+    "blue": "#3274d9",
+}
 INK: Final = "#24292e"
 
 
@@ -48,6 +58,12 @@ def draw(board: Mapping[str, Any], results: Mapping[int, Sequence[Result]], path
         figure = Figure(figsize=(width, height), facecolor="white")
         figure.text(0.008, 1 - 0.7 * ROW / height, board["title"], fontsize=13, weight="bold", va="center")
         figure.text(0.008, 1 - 1.5 * ROW / height, NOTE, fontsize=7.5, color="#6a737d", va="center")
+        for row in board["panels"]:
+            if row["type"] == "row":
+                middle = height - (head + row["gridPos"]["y"] + 0.6) * ROW
+                figure.text(
+                    0.008, middle / height, row["title"], fontsize=10, weight="bold", va="center", color="#57606a"
+                )
         for panel in panels:
             place = panel["gridPos"]
             left, margin = place["x"] * COLUMN, 0.08
@@ -72,7 +88,15 @@ def draw(board: Mapping[str, Any], results: Mapping[int, Sequence[Result]], path
                 (left + margin) / width, title / height, panel["title"], fontsize=8.5, weight="bold", va="center"
             )
             drawn(axes, panel, results[panel["id"]])
-        figure.savefig(path, dpi=100, metadata={"Software": None})
+        _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a PNG of few colours, which is a third as large."""
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=100)
+    with Image.open(drawn) as picture:
+        picture.convert("RGB").quantize(COLORS_IN_ALL, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _unit(panel: Panel) -> str:
@@ -96,6 +120,9 @@ def _timeseries(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=2, labelsize=6.5)
     if lines:
+        # Room for the legend above the lines.
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + (high - low) * 0.06 * (1 + min(len(lines), LINES) / 2))
         axes.legend(fontsize=6, loc="upper left", frameon=False, ncols=2)
     _more(axes, len(lines))
 
@@ -108,17 +135,29 @@ def _newest(results: Sequence[Result]) -> list[tuple[str, object]]:
             (name, next((v for _, v in reversed(points) if v is not None), None))
             for name, points in result.lines.items()
         ]
-        found += [(" ".join(str(cell) for cell in row[:-1]), row[-1]) for row in result.rows]
+        if len(result.rows) == 1 and all(isinstance(cell, float | int | None) for cell in result.rows[0]):
+            found += zip(result.columns, result.rows[0], strict=True)
+        else:
+            found += [(" ".join(str(cell) for cell in row[:-1]), row[-1]) for row in result.rows]
     return found
 
 
 def _stat(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     axes.set_axis_off()
-    found = _newest(results)[:4]
+    found = _newest(results)[:8]
     for at, (name, value) in enumerate(found):
         text, color = text_and_color(look_of(panel), value)
         middle = (at + 0.5) / len(found)
-        axes.text(middle, 0.55, text, fontsize=16, weight="bold", color=_ink(color), ha="center", va="center")
+        axes.text(
+            middle,
+            0.55,
+            text,
+            fontsize=16 if len(found) < 6 else 11,
+            weight="bold",
+            color=_ink(color),
+            ha="center",
+            va="center",
+        )
         if len(found) > 1:
             axes.text(middle, 0.1, name[:28], fontsize=6.5, ha="center", va="center")
 
@@ -188,7 +227,7 @@ def _bands(result: Result) -> Iterable[tuple[str, Sequence[tuple[datetime, objec
 
 
 def _time_axis(axes: Axes) -> None:
-    locator = AutoDateLocator(maxticks=6)
+    locator = AutoDateLocator(minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.tick_params(axis="x", length=2, labelsize=6.5)
