@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cli.main import main
 from cli.schema import PREFIX
 from cli.table import SECTIONS
-from tests.plugins.compose import FILE, SECRETS, Compose, Service, load_compose, load_dockerfile
+from tests.plugins.compose import FILE, SECRETS, Compose, Service, load_compose, load_dockerfile, make_secrets
 from tests.plugins.repo import repo_root
 
 pytestmark = pytest.mark.needs("source-tree")
