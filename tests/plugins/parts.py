@@ -179,6 +179,11 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             ),
             Part(name="supervisord", find=lambda: distribution("supervisor", "supervisor"), how="make install"),
             Part(name="rq", find=lambda: distribution("rq", "rq"), how="make install"),
+            Part(
+                name="systemd-analyze",
+                find=lambda: version_of("systemd-analyze", "--version"),
+                how=apt("systemd"),
+            ),
             Part(name="libfaketime", find=find_libfaketime, how=apt("libfaketime")),
             Part(name="openssl", find=lambda: version_of("openssl", "version"), how=apt("openssl")),
             Part(name="git", find=lambda: version_of("git", "--version"), how=apt("git")),
