@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from cli.main import main
 from cli.schema import PREFIX
 from cli.table import SECTIONS
-from tests.plugins.compose import FILE, SECRETS, Compose, Service, load_compose, load_dockerfile, make_secrets
+from tests.plugins.compose import FILE, SECRETS, Compose, Service, load_compose, make_secrets
+from tests.plugins.dockerfile import load_dockerfile
 from tests.plugins.repo import repo_root
 
 pytestmark = pytest.mark.needs("source-tree")
@@ -181,9 +182,8 @@ def test_our_commands_exist_and_take_these_flags(compose: Compose) -> None:
         assert load_dockerfile()[str(service.target)].entrypoint == ("depthgauge",)
         lines = [service.command]
         if service.healthcheck:
-            program, *line = service.healthcheck
-            assert program == "depthgauge"
-            lines.append(tuple(line))
+            assert service.healthcheck[0] == "depthgauge"
+            lines.append(service.healthcheck[1:])
         for line in lines:
             shown = CliRunner().invoke(main, [line[0], "--help"])
             assert shown.exit_code == 0, shown.output

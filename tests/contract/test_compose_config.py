@@ -12,7 +12,8 @@ from cli.config import load_exporter, load_sink
 from cli.inputs import Inputs
 from exporter.settings import ExporterSettings
 from sink.settings import SinkSettings
-from tests.plugins.compose import SECRETS, Compose, load_dockerfile
+from tests.plugins.compose import SECRETS, Compose
+from tests.plugins.dockerfile import load_dockerfile
 from tests.plugins.repo import repo_root
 
 pytestmark = pytest.mark.needs("source-tree")

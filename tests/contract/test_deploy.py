@@ -6,14 +6,19 @@ import subprocess
 from collections.abc import Iterator
 from configparser import RawConfigParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
+from cli.build import LISTEN
 from cli.config import load_exporter, load_sink
 from cli.inputs import Inputs
 from cli.main import main
+from cli.schema import Role
 from cli.table import all_sections
+from tests.plugins.dockerfile import load_dockerfile
 from tests.plugins.repo import repo_root
 
 pytestmark = pytest.mark.needs("source-tree")
@@ -170,3 +175,30 @@ def test_the_user_can_be_made() -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"^User=(.*)$", text_of("depthgauge-exporter"), re.MULTILINE)
     assert " depthgauge " in (systemd() / "depthgauge.sysusers").read_text()
+
+
+def test_the_pod_in_the_docs_names_what_is_there() -> None:
+    text = (repo_root() / "docs" / "deploy.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    pod: dict[str, Any] = YAML(typ="safe", pure=True).load(block)["spec"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+    assert mounted == volumes
+    (exporter,) = (each for each in pod["containers"] if each["name"] == "exporter")
+    shown = CliRunner().invoke(main, [exporter["args"][0], "--help"])
+    assert all(flag in shown.output for flag in exporter["args"] if flag.startswith("--"))
+    paths = {mount["mountPath"] for mount in exporter["volumeMounts"]}
+    assert str(Path(exporter["args"][-1]).parent) in paths
+    variables = {name for section in all_sections() for key in section.keys for name in key.variables}
+    for given in exporter["env"]:
+        assert given["name"] in variables
+        assert "value" not in given or str(Path(given["value"]).parent) in paths
+    (port,) = exporter["ports"]
+    assert f":{port['containerPort']}" in LISTEN[Role.EXPORTER]
+    for probe, path in (("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")):
+        assert exporter[probe]["httpGet"] == {"path": path, "port": port["name"]}
+    image = load_dockerfile()["depthgauge"]
+    security = exporter["securityContext"]
+    assert image.user == f"{security['runAsUser']}:{security['runAsGroup']}"
+    assert {folder.path for folder in image.folders} <= paths
+    assert pod["securityContext"]["fsGroup"] == security["runAsGroup"]

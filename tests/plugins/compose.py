@@ -1,7 +1,6 @@
-"""docker-compose.yml and the Dockerfile, read: what each service is told, in the words of this project's own files."""
+"""docker-compose.yml, read: what each service is told; and the secrets that it mounts, made."""
 
 import re
-import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,72 +132,6 @@ def _test(test: list[str]) -> tuple[str, ...]:
     kind, *words = _words(test)
     assert kind in {"CMD", "CMD-SHELL"}, test
     return ("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Folder:
-    """A folder that the image brings, and so a new volume there: whose it is and who may enter."""
-
-    path: str
-    uid: int
-    gid: int
-    mode: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """One stage of the Dockerfile: what is left of it in the image."""
-
-    name: str
-    base: str
-    copies: tuple[str, ...]
-    """Paths of the repository that are copied into it."""
-    environment: Mapping[str, str]
-    entrypoint: tuple[str, ...]
-    command: tuple[str, ...]
-    user: str
-    folders: tuple[Folder, ...]
-    runs: tuple[str, ...]
-
-
-def load_dockerfile(path: Path | None = None) -> Mapping[str, Stage]:
-    """Return the stages by name, in their order."""
-    text = (path or repo_root() / "Dockerfile").read_text().replace("\\\n", "")
-    lines = [line.partition(" ") for line in text.splitlines() if line and not line.startswith("#")]
-    starts = [at for at, (word, _, _) in enumerate(lines) if word == "FROM"]
-    stages = {}
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        base, name = re.fullmatch(r"(\S+) AS (\S+)", lines[start][2]).groups()  # type: ignore[union-attr]  every stage has a name
-        stages[name] = _stage(name, base, [(word, rest) for word, _, rest in lines[start + 1 : end]])
-    return stages
-
-
-def _stage(name: str, base: str, lines: list[tuple[str, str]]) -> Stage:
-    def of(word: str) -> list[str]:
-        return [rest for each, rest in lines if each == word]
-
-    def last(word: str) -> tuple[str, ...]:
-        found = of(word)
-        return tuple(YAML(typ="safe", pure=True).load(found[-1])) if found else ()  # JSON is YAML
-
-    return Stage(
-        name=name,
-        base=base,
-        copies=tuple(source for rest in of("COPY") if "--from" not in rest for source in rest.split()[:-1]),
-        environment=dict(word.split("=", 1) for rest in of("ENV") for word in shlex.split(rest)),
-        entrypoint=last("ENTRYPOINT"),
-        command=last("CMD"),
-        user=(of("USER") or [""])[-1],
-        folders=tuple(_folder(rest) for rest in of("RUN") if rest.startswith("install --directory")),
-        runs=tuple(of("RUN")),
-    )
-
-
-def _folder(line: str) -> Folder:
-    given = dict(re.findall(r"--(owner|group|mode)=(\d+)", line))
-    return Folder(
-        path=line.rsplit(maxsplit=1)[-1], uid=int(given["owner"]), gid=int(given["group"]), mode=int(given["mode"], 8)
-    )
 
 
 def make_secrets(top: Path) -> str:

@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tests.plugins.compose import SECRETS, Compose, Service, load_dockerfile
+from tests.plugins.compose import SECRETS, Compose, Service
+from tests.plugins.dockerfile import load_dockerfile
 from tests.plugins.repo import repo_root
 from tests.plugins.waiting import wait_for
 
