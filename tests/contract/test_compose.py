@@ -212,6 +212,9 @@ def test_environment_names_exist(compose: Compose) -> None:
             assert not re.search(r"PASSWORD|TOKEN|DSN|SECRET", key) or key.endswith("_FILE"), f"{name}: {key}"
             if value.startswith(f"{SECRETS}/"):
                 assert value.removeprefix(f"{SECRETS}/") in service.secrets, f"{name}: {value}"
+            elif key.endswith("_PATH"):
+                (source,) = (mount for mount in service.mounts if value.startswith(f"{mount.target}/"))
+                assert (repo_root() / value.replace(source.target, source.source)).is_file(), f"{name}: {value}"
 
 
 def test_files_name_only_secrets_that_their_services_get(compose: Compose) -> None:

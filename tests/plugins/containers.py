@@ -148,8 +148,9 @@ class Container:
     def _as_user(self, command: Sequence[str]) -> list[str]:
         given = [f"{name}={value}" for name, value in self.environment.items()]
         user = [f"--reuid={self.service.uid}", f"--regid={self.service.gid}", "--clear-groups"]
-        bounds = ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--pdeathsig=KILL"]
-        return ["setpriv", *user, *bounds, "--", "env", "-i", *given, *command]
+        bounds = ["--bounding-set=-all", "--inh-caps=-all"] if self.service.raw["cap_drop"] == ["ALL"] else []
+        bounds += ["--no-new-privs"] if "no-new-privileges:true" in self.service.raw["security_opt"] else []
+        return ["setpriv", *user, *bounds, "--pdeathsig=KILL", "--", "env", "-i", *given, *command]
 
     def _script(self) -> str:
         """Return the shell's lines that make its file system and then become its process."""
@@ -183,7 +184,7 @@ class Container:
         for text in self.service.tmpfs:
             target, _, options = text.partition(":")
             lines.append(f'mkdir -p "$root{target}" && mount -t tmpfs -o mode=1777,{options} tmpfs "$root{target}"')
-        lines.append('mount -o remount,ro "$root"')
+        lines += ['mount -o remount,ro "$root"'] if self.service.raw["read_only"] else []
         lines.append(f'cd / && exec chroot "$root" {shlex.join(self._as_user(self.command()))}')
         return "\n".join(lines)
 
