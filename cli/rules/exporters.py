@@ -128,10 +128,10 @@ BUS_ALERTS: Final = (
         name="DepthgaugeSnapshotsDropped",
         severity="warning",
         threshold=DROPPED,
-        expr=lambda c: f"increase({c.of_exporters('depthgauge_bus_drops_total')}[15m]) > {c.number(DROPPED)}",
+        expr=lambda c: f"{c.grown('depthgauge_bus_drops_total', '15m')} > {c.number(DROPPED)}",
         summary="Snapshots were dropped: history has a gap.",
         description=(
-            "{{ $labels.instance }} has dropped {{ $value | humanize }} snapshots in 15 minutes ({{ $labels.reason }})."
+            "{{ $labels.instance }} has dropped snapshots in the last 15 minutes: {{ $value }} ({{ $labels.reason }})."
         ),
     ),
 )

@@ -41,12 +41,11 @@ ALERTS: Final = (
         severity="warning",
         threshold=EVICTED,
         expr=lambda c: (
-            c.each_target("max", f"increase({c.of_exporters('depthgauge_redis_evicted_keys_total')}[15m])")
-            + f" > {c.number(EVICTED)}"
+            c.each_target("max", c.grown("depthgauge_redis_evicted_keys_total", "15m")) + f" > {c.number(EVICTED)}"
         ),
         summary="A Redis throws keys out for want of memory.",
         description=(
-            "Redis {{ $labels.target }} has evicted {{ $value | humanize }} keys in 15 minutes: "
+            "Redis {{ $labels.target }} has evicted {{ $value }} keys in 15 minutes: "
             "where they were jobs, these are lost."
         ),
     ),

@@ -74,6 +74,13 @@ class Choices:
         """Return each sink's newest value, a missed scrape ago at the most."""
         return f"last_over_time({self.of_sinks(metric, *matchers)}[{HOLD}])"
 
+    def grown(self, metric: str, window: str) -> str:
+        """Return by how much each exporter's counter has grown: whole numbers, which increase() would make fractions of.
+
+        A counter that began anew counts from its new beginning.
+        """
+        return f"{self.last(metric)} - min_over_time({self.of_exporters(metric)}[{window}])"
+
     def labels(self, *names: str) -> str:
         """Return a list of labels for ``by`` and ``on``."""
         return ", ".join((*self.by, *names))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli.rules.model import HOLD, Alert, Choices, Threshold
+from cli.rules.model import HOLD, Alert, Threshold
 
 FATAL: Final = 200
 EXITED: Final = 100
@@ -21,14 +21,6 @@ RESTARTS: Final = Threshold(
 PROCESS_EXITED: Final = Threshold(
     name="process.exited", default=300, unit="time", help="how long a process may stay EXITED after a failure"
 )
-
-
-def _crash_loop(c: Choices) -> str:
-    # A difference and not increase(): that would make fractions of whole restarts.
-    restarts = "supervisor_process_restarts_total"
-    return (
-        f"{c.last(restarts)}\n- min_over_time({c.of_exporters(restarts)}[15m])\n> {c.number(RESTARTS)}"
-    )
 
 
 ALERTS: Final = (
@@ -57,7 +49,7 @@ ALERTS: Final = (
         name="SupervisorProcessCrashLoop",
         severity="critical",
         threshold=RESTARTS,
-        expr=_crash_loop,
+        expr=lambda c: f"{c.grown('supervisor_process_restarts_total', '15m')} > {c.number(RESTARTS)}",
         summary="A process is restarted again and again.",
         description=_WORDS + " was restarted {{ $value }} times at least in 15 minutes, more than {limit}.",
     ),

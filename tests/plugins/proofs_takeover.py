@@ -173,14 +173,14 @@ FIGURES = (
         samples={
             series(JOBS, Q, state="waiting"): "120x20",
             series(COMPLETED, Q): "0+60x20",
-            series(FAILED, Q): "0+20x20",
+            series(FAILED, Q): "0+60x20",
             # Who reads the same Redis too sees the same counters: they are not added up.
             series(COMPLETED, Q, instance=WEB_2): "0+60x20",
         },
         values={
             (RATE, 10): value(1),
-            ("queue:jobqueue_jobs_failed:rate5m", 10): value(1 / 3),
-            ("queue:jobqueue_jobs_failed_per_processed:ratio_rate5m", 10): value(0.25),
+            ("queue:jobqueue_jobs_failed:rate5m", 10): value(1),
+            ("queue:jobqueue_jobs_failed_per_processed:ratio_rate5m", 10): value(0.5),
             ("queue:jobqueue_drain_seconds:estimate", 10): value(120),
         },
     ),
@@ -205,7 +205,6 @@ FIGURES = (
         },
         values={
             (RATE, 10): value(1),
-            (RATE, 12): value(0.7),
             (RATE, 14): value(0.5),
             (RATE, 18): value(1),
         },

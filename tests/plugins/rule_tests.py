@@ -65,6 +65,8 @@ class Proof:
     """By what is shown: series instead of those above, with which it never fires."""
     missed: int | None = None
     """The minute at which a scrape is missed; the one before it fires unless told."""
+    missed_scrape: Samples | None = None
+    """For alerts about scrapes themselves: series with one missed scrape, of which nothing must come."""
     later: str | None = None
     """The description two minutes after it has fired, where it is another one."""
 
@@ -94,6 +96,14 @@ class Proof:
                 samples={**self.samples, **instead},
                 quiet=(at - 1, at, at + 1, at + 5, at + 10),
             )
+        if self.missed_scrape is not None:
+            yield Case(
+                name=f"{self.alert} survives a missed scrape: it is no outage",
+                alert=self.alert,
+                samples={**self.samples, **self.missed_scrape},
+                quiet=(4, 5, 6, at, at + 5),
+            )
+            return
         missed = at - 1 if self.missed is None else self.missed
         yield Case(
             name=f"{self.alert} survives a missed scrape, before it fires and after",
