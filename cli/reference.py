@@ -1,4 +1,4 @@
-"""Writes the reference pages of configuration and commands from the table of settings and the commands themselves.
+"""Writes the reference pages from the tables of settings, metrics and rules and from the commands themselves.
 
 ``python -m cli.reference FOLDER`` writes them; a test compares the pages with what would be written.
 """
@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from cli.main import main as depthgauge
+from cli.rules.page import alerts
 from cli.schema import DEFAULT_FILE, PREFIX, Key, Section
 from cli.table import all_sections
 from depthgauge.web_metrics import FAMILIES
@@ -153,6 +154,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "configuration.md": configuration,
     "commands.md": commands,
     "metrics.md": metrics,
+    "alerts.md": alerts,
 }
 
 

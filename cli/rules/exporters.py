@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli.rules.model import HOLD, Alert, Choices, Threshold
+from cli.rules.model import Alert, Choices, Threshold
 
 DOWN: Final = Threshold(
     name="exporter.down", default=300, unit="time", help="how long an exporter may not be scraped"
@@ -33,10 +33,10 @@ OF_ONE_HOST: Final = 'kind!~"supervisor|redis|redis_server|database"'
 
 
 def _source_failing(c: Choices) -> str:
-    shared = c.of_exporters("depthgauge_source_up", 'kind="redis_server"')
+    shared = c.last("depthgauge_source_up", 'kind="redis_server"')
     return (
-        f"max_over_time({c.of_exporters('depthgauge_source_up', OF_ONE_HOST)}[{HOLD}]) == 0\n"
-        f"or\nmax by ({c.labels('kind', 'target')}) (max_over_time({shared}[{HOLD}])) == 0"
+        f"{c.last('depthgauge_source_up', OF_ONE_HOST)} == 0\n"
+        f"or\nmax by ({c.labels('kind', 'target')}) ({shared}) == 0"
     )
 
 
@@ -108,7 +108,7 @@ BUS_ALERTS: Final = (
         name="DepthgaugeBusDown",
         severity="warning",
         threshold=BUS,
-        expr=lambda c: f"max_over_time({c.of_exporters('depthgauge_bus_up')}[{HOLD}]) == 0",
+        expr=lambda c: f"{c.last('depthgauge_bus_up')} == 0",
         lasting=BUS,
         summary="An exporter cannot publish on the bus.",
         description="The bus has taken no snapshot of {{ $labels.instance }} for {limit}: history waits in its spool, if it has one.",

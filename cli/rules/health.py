@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli.rules.model import HOLD, Alert, Threshold
+from cli.rules.model import Alert, Threshold
 
 MEMORY: Final = Threshold(
     name="redis.memory", default=0.9, unit="ratio", help="part of maxmemory that a Redis may use"
@@ -53,7 +53,7 @@ ALERTS: Final = (
         name="DepthgaugePostgresDown",
         severity="critical",
         threshold=POSTGRES,
-        expr=lambda c: c.each_target("max", f"max_over_time({c.of_exporters('depthgauge_postgres_up')}[{HOLD}])") + " == 0",
+        expr=lambda c: c.each_target("max", c.last("depthgauge_postgres_up")) + " == 0",
         lasting=POSTGRES,
         summary="No exporter can read a PostgreSQL.",
         description="PostgreSQL {{ $labels.target }} has not answered any exporter for {limit}.",
@@ -92,7 +92,7 @@ ALERTS: Final = (
         name="DepthgaugeProbeDown",
         severity="critical",
         threshold=PROBE,
-        expr=lambda c: f"max_over_time({c.of_exporters('depthgauge_probe_up')}[{HOLD}]) == 0",
+        expr=lambda c: f"{c.last('depthgauge_probe_up')} == 0",
         lasting=PROBE,
         summary="A probed URL does not answer, or answers with an error.",
         description="Probe {{ $labels.target }} has failed for {limit}, seen from {{ $labels.instance }}.",

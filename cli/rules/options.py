@@ -67,12 +67,13 @@ def choices_of(asked: Asked) -> Choices:
 
 def threshold_lines() -> Iterator[str]:
     """Yield a line for each threshold: its name, its default, what it is."""
-    width = max(len(f"{each.name}={_default(each)}") for each in THRESHOLDS)
+    width = max(len(f"{each.name}={default_of(each)}") for each in THRESHOLDS)
     for each in THRESHOLDS:
-        yield f"{f'{each.name}={_default(each)}':<{width}}  {each.help}"
+        yield f"{f'{each.name}={default_of(each)}':<{width}}  {each.help}"
 
 
-def _default(threshold: Threshold) -> str:
+def default_of(threshold: Threshold) -> str:
+    """Return a threshold's default as an option would give it."""
     return f"{threshold.default:.15g}" if threshold.unit == "ratio" else threshold.text(threshold.default)
 
 

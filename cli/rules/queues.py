@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli.rules.model import HOLD, Alert, Choices, Threshold
+from cli.rules.model import Alert, Choices, Threshold
 from cli.rules.recordings import FAILED_KEPT, FAILED_RATE, FAILURE_RATIO, WAIT, WAITING, WORKERS
 
 MEMORY: Final = "1h"
@@ -104,7 +104,7 @@ ALERTS: Final = (
         severity="critical",
         threshold=REDIS_DOWN,
         expr=lambda c: (
-            f"max by ({c.labels('redis')}) (max_over_time({c.of_exporters('jobqueue_up')}[{HOLD}])) == 0"
+            f"max by ({c.labels('redis')}) ({c.last('jobqueue_up')}) == 0"
         ),
         lasting=REDIS_DOWN,
         summary="No exporter can read the queues in a Redis.",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli.rules.model import HOLD, Alert, Threshold
+from cli.rules.model import Alert, Threshold
 
 DOWN: Final = Threshold(name="sink.down", default=600, unit="time", help="how long a sink may not be scraped")
 CANNOT_WRITE: Final = Threshold(
@@ -33,8 +33,8 @@ ALERTS: Final = (
         severity="warning",
         threshold=CANNOT_WRITE,
         expr=lambda c: (
-            f"max_over_time({c.of_sinks('depthgauge_sink_database_up')}[{HOLD}]) == 0\n"
-            f"or\nmin_over_time({c.of_sinks('depthgauge_sink_stopped')}[{HOLD}]) == 1"
+            f"{c.last_of_sinks('depthgauge_sink_database_up')} == 0\n"
+            f"or\n{c.last_of_sinks('depthgauge_sink_stopped')} == 1"
         ),
         lasting=CANNOT_WRITE,
         summary="A sink cannot write into the database.",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli.rules.model import HOLD, Alert, Threshold
+from cli.rules.model import Alert, Threshold
 
 FATAL: Final = 200
 EXITED: Final = 100
@@ -28,7 +28,7 @@ ALERTS: Final = (
         name="SupervisorDown",
         severity="critical",
         threshold=DOWN,
-        expr=lambda c: f"max_over_time({c.of_exporters('supervisor_up')}[{HOLD}]) == 0",
+        expr=lambda c: f"{c.last('supervisor_up')} == 0",
         lasting=DOWN,
         summary="A supervisord cannot be read.",
         description=(

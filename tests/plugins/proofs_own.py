@@ -69,11 +69,11 @@ EXPORTERS = (
         alert="DepthgaugeSourceFailing",
         severity="warning",
         samples={SOURCE_UP: "1 0x40"},
-        fires_at=18,
+        fires_at=16,
         labels={**SOURCE, **HERE},
         summary="A source cannot be read.",
         description="processes proc could not be read for 15m by web-1:10139.",
-        below={"it is read a step earlier": {SOURCE_UP: "1 0x16 1x40"}},
+        below={"it is read a step earlier": {SOURCE_UP: "1 0x14 1x40"}},
     ),
     Proof(
         alert="DepthgaugeConfigReloadFailed",
@@ -101,13 +101,13 @@ BUS = (
         alert="DepthgaugeBusDown",
         severity="warning",
         samples={BUS_UP: "1 0x40"},
-        fires_at=13,
+        fires_at=11,
         labels=HERE,
         summary="An exporter cannot publish on the bus.",
         description=(
             "The bus has taken no snapshot of web-1:10139 for 10m: history waits in its spool, if it has one."
         ),
-        below={"it is back a step earlier": {BUS_UP: "1 0x11 1x40"}},
+        below={"it is back a step earlier": {BUS_UP: "1 0x9 1x40"}},
     ),
     Proof(
         alert="DepthgaugeSpoolFilling",
@@ -148,11 +148,11 @@ SINKS = (
         alert="DepthgaugeSinkCannotWrite",
         severity="warning",
         samples={DATABASE_UP: "1 0x40"},
-        fires_at=13,
+        fires_at=11,
         labels=THERE,
         summary="A sink cannot write into the database.",
         description="db-1:10140 has not been able to write into the database for 10m.",
-        below={"it is back a step earlier": {DATABASE_UP: "1 0x11 1x40"}},
+        below={"it is back a step earlier": {DATABASE_UP: "1 0x9 1x40"}},
     ),
     Proof(
         alert="DepthgaugeSinkLagging",
@@ -235,7 +235,7 @@ SINK_CASES = (
         name="DepthgaugeSinkCannotWrite knows a sink that waits for a human",
         alert="DepthgaugeSinkCannotWrite",
         samples={DATABASE_UP: "1x40", STOPPED: "0 1x40"},
-        quiet=(12,),
-        firing={13: (SINKS[1].firing,)},
+        quiet=(10,),
+        firing={11: (SINKS[1].firing,)},
     ),
 )

@@ -16,13 +16,13 @@ SUPERVISORS = (
         alert="SupervisorDown",
         severity="critical",
         samples={SUPERVISOR_UP: "1 0x30"},
-        fires_at=5,
+        fires_at=3,
         labels={**MAIN, **HERE},
         summary="A supervisord cannot be read.",
         description=(
             "Supervisord main on web-1:10139 has not answered for 2m: whether its workers run is not known."
         ),
-        below={"it answers again a step earlier": {SUPERVISOR_UP: "1 0x3 1x30"}},
+        below={"it answers again a step earlier": {SUPERVISOR_UP: "1 0x1 1x30"}},
     ),
     Proof(
         alert="SupervisorProcessFatal",
@@ -106,11 +106,11 @@ HEALTH = (
         alert="DepthgaugePostgresDown",
         severity="critical",
         samples={POSTGRES_UP: "1 0x30"},
-        fires_at=5,
+        fires_at=3,
         labels=APP,
         summary="No exporter can read a PostgreSQL.",
         description="PostgreSQL app has not answered any exporter for 2m.",
-        below={"it answers again a step earlier": {POSTGRES_UP: "1 0x3 1x30"}},
+        below={"it answers again a step earlier": {POSTGRES_UP: "1 0x1 1x30"}},
     ),
     Proof(
         alert="DepthgaugePostgresConnectionsHigh",
@@ -136,11 +136,11 @@ HEALTH = (
         alert="DepthgaugeProbeDown",
         severity="critical",
         samples={PROBE_UP: "1 0x30"},
-        fires_at=5,
+        fires_at=3,
         labels={**SITE, **HERE},
         summary="A probed URL does not answer, or answers with an error.",
         description="Probe site has failed for 2m, seen from web-1:10139.",
-        below={"it answers again a step earlier": {PROBE_UP: "1 0x3 1x30"}},
+        below={"it answers again a step earlier": {PROBE_UP: "1 0x1 1x30"}},
     ),
 )
 SUPERVISOR_CASES = tuple(case for proof in SUPERVISORS for case in proof.cases())

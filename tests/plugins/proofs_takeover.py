@@ -96,8 +96,8 @@ CASES = (
             series("jobqueue_up", redis="default"): "1 0x7 stale",
             series("jobqueue_up", redis="default", instance=WEB_2): "_x10 0x60",
         },
-        quiet=(4,),
-        firing={minute: (BY_NAME["JobQueueRedisDown"].firing,) for minute in (5, 9, 10, 12, 20)},
+        quiet=(2,),
+        firing={minute: (BY_NAME["JobQueueRedisDown"].firing,) for minute in (3, 9, 10, 12, 20)},
     ),
     Case(
         name="JobQueueFailedJobs stays quiet while another exporter takes over",
@@ -112,8 +112,8 @@ CASES = (
             series("depthgauge_postgres_up", APP): "1 0x7 stale",
             series("depthgauge_postgres_up", APP, instance=WEB_2): "_x10 1x60",
         },
-        quiet=(4, 10, 12, 20),
-        firing={minute: (BY_NAME["DepthgaugePostgresDown"].firing,) for minute in (5, 9)},
+        quiet=(2, 10, 12, 20),
+        firing={minute: (BY_NAME["DepthgaugePostgresDown"].firing,) for minute in (3, 9)},
     ),
 )
 
