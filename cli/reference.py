@@ -143,6 +143,16 @@ _SINK_LABELS: Final = {
 }
 
 
+def metric_labels() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield the name, the type and the labels of every metric of both daemons."""
+    for metric in (*TABLE, *OWN):
+        yield metric.name, metric.type, metric.labels
+    for each in (*SINK_METRICS, *UPKEEP_METRICS):
+        yield each.name, each.kind, _SINK_LABELS.get(each.name, (each.label,) if each.label else ())
+    for family in FAMILIES:
+        yield family.name, family.kind, (family.label,) if family.label else ()
+
+
 def _metric_rows(rows: Iterable[tuple[str, str, tuple[str, ...], str]]) -> Iterator[str]:
     yield "| metric | type | labels | meaning |"
     yield "|---|---|---|---|"
