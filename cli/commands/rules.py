@@ -9,12 +9,12 @@ import click
 @click.option(
     "--selector",
     metavar="MATCHERS",
-    help="Which series are the exporters': the inside of braces. [default: job=\"depthgauge-exporter\"]",
+    help='Which series are the exporters\': the inside of braces. [default: job="depthgauge-exporter"]',
 )
 @click.option(
     "--sink-selector",
     metavar="MATCHERS",
-    help="Which series are the sinks'. [default: job=\"depthgauge-sink\"]",
+    help='Which series are the sinks\'. [default: job="depthgauge-sink"]',
 )
 @click.option(
     "--by",
@@ -37,6 +37,7 @@ import click
 )
 @click.option("--list-thresholds", is_flag=True, help="List the names of all thresholds with their defaults, and exit.")
 def rules(
+    *,
     selector: str | None,
     sink_selector: str | None,
     by: tuple[str, ...],

@@ -4,20 +4,19 @@ from typing import Final
 
 from cli.rules.model import Alert, Choices, Threshold
 
-DOWN: Final = Threshold(
-    name="exporter.down", default=300, unit="time", help="how long an exporter may not be scraped"
-)
+DOWN: Final = Threshold(name="exporter.down", default=300, unit="time", help="how long an exporter may not be scraped")
 ABSENT: Final = Threshold(
     name="exporter.absent", default=900, unit="time", help="how long Prometheus may know of no exporter at all"
 )
 STALE: Final = Threshold(
     name="exporter.stale", default=120, unit="time", help="how old the snapshot in /metrics may be"
 )
-SOURCE: Final = Threshold(
-    name="exporter.source", default=900, unit="time", help="how long a source may fail"
-)
+SOURCE: Final = Threshold(name="exporter.source", default=900, unit="time", help="how long a source may fail")
 RELOAD: Final = Threshold(
-    name="exporter.reload", default=600, unit="time", help="how long a daemon may run with a configuration that it could not read again"
+    name="exporter.reload",
+    default=600,
+    unit="time",
+    help="how long a daemon may run with a configuration that it could not read again",
 )
 BUDGET: Final = Threshold(
     name="exporter.over_budget", default=0, unit="count", help="series of a family that may be left out"
@@ -35,8 +34,7 @@ OF_ONE_HOST: Final = 'kind!~"supervisor|redis|redis_server|database"'
 def _source_failing(c: Choices) -> str:
     shared = c.last("depthgauge_source_up", 'kind="redis_server"')
     return (
-        f"{c.last('depthgauge_source_up', OF_ONE_HOST)} == 0\n"
-        f"or\nmax by ({c.labels('kind', 'target')}) ({shared}) == 0"
+        f"{c.last('depthgauge_source_up', OF_ONE_HOST)} == 0\nor\nmax by ({c.labels('kind', 'target')}) ({shared}) == 0"
     )
 
 

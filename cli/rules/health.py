@@ -4,9 +4,7 @@ from typing import Final
 
 from cli.rules.model import Alert, Threshold
 
-MEMORY: Final = Threshold(
-    name="redis.memory", default=0.9, unit="ratio", help="part of maxmemory that a Redis may use"
-)
+MEMORY: Final = Threshold(name="redis.memory", default=0.9, unit="ratio", help="part of maxmemory that a Redis may use")
 EVICTED: Final = Threshold(
     name="redis.evicted", default=0, unit="count", help="keys that a Redis may evict in 15 minutes"
 )

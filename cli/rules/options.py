@@ -49,7 +49,11 @@ def choices_of(asked: Asked) -> Choices:
     problems += _wrong_labels(asked.by)
     problems += _unknown("--without ", asked.without, [alert.name for alert in ALERTS], "alerts")
     runbooks = RUNBOOKS if asked.runbooks is None else asked.runbooks
-    if urlsplit(runbooks).scheme not in {"http", "https"} or not urlsplit(runbooks).netloc or re.search(r"\s", runbooks):
+    if (
+        urlsplit(runbooks).scheme not in {"http", "https"}
+        or not urlsplit(runbooks).netloc
+        or re.search(r"\s", runbooks)
+    ):
         problems.append(f"--runbook-url {runbooks}: is no http or https URL that a runbook's name could follow")
     thresholds = {threshold.name: threshold.default for threshold in THRESHOLDS}
     for text in asked.thresholds:

@@ -17,10 +17,20 @@ The rules of [prometheus/rules](../../prometheus/rules/depthgauge.yml), which `d
 
 def alerts() -> str:
     """Return the page."""
-    lines = ["# Alerts and recorded figures", "", "<!-- Made by `python -m cli.reference docs/reference`; change cli/rules instead. -->", ""]
+    lines = [
+        "# Alerts and recorded figures",
+        "",
+        "<!-- Made by `python -m cli.reference docs/reference`; change cli/rules instead. -->",
+        "",
+    ]
     lines += [_INTRODUCTION]
     for group in GROUPS:
-        lines += [f"## {group.help}", "", "| alert | severity | when | threshold | more than | for |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"## {group.help}",
+            "",
+            "| alert | severity | when | threshold | more than | for |",
+            "|---|---|---|---|---|---|",
+        ]
         lines += _alerts(group.name)
         lines += [""]
     lines += ["## Thresholds", "", "`depthgauge rules --threshold NAME=VALUE`; a time is `600`, `10m` or `1h30m`.", ""]

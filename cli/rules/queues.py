@@ -22,7 +22,10 @@ WAIT_WARNING: Final = Threshold(
     name="jobqueue.wait", default=600, unit="time", help="how long the next job may wait before a warning"
 )
 WAIT_CRITICAL: Final = Threshold(
-    name="jobqueue.wait_critical", default=3600, unit="time", help="how long the next job may wait before somebody is called"
+    name="jobqueue.wait_critical",
+    default=3600,
+    unit="time",
+    help="how long the next job may wait before somebody is called",
 )
 STUCK: Final = Threshold(
     name="jobqueue.stuck",
@@ -103,9 +106,7 @@ ALERTS: Final = (
         name="JobQueueRedisDown",
         severity="critical",
         threshold=REDIS_DOWN,
-        expr=lambda c: (
-            f"max by ({c.labels('redis')}) ({c.last('jobqueue_up')}) == 0"
-        ),
+        expr=lambda c: f"max by ({c.labels('redis')}) ({c.last('jobqueue_up')}) == 0",
         lasting=REDIS_DOWN,
         summary="No exporter can read the queues in a Redis.",
         description="The queues in Redis {{ $labels.redis }} have not been read for {limit}: nothing is known of their jobs.",

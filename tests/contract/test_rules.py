@@ -91,7 +91,7 @@ def test_runbooks_name_commands_flags_and_metrics_that_exist() -> None:
     for path in (repo_root() / "docs" / "runbooks").iterdir():
         text = path.read_text(encoding="utf-8")
         for command in re.findall(r"\bdepthgauge ([a-z]+)(?=[ \n`])", text):
-            if command not in {"user"}:
+            if command != "user":
                 assert command in main.commands, f"{path.name}: depthgauge {command}"
         for metric in re.findall(r"\b(?:queue:)?(?:jobqueue|supervisor|depthgauge)_[a-z0-9_]+(?::[a-z0-9_]+)?", text):
             assert metric in known, f"{path.name}: {metric}"
@@ -154,7 +154,16 @@ def test_every_alert_is_tested_at_its_threshold_one_step_below_and_with_a_missed
     "options",
     [
         (),
-        ("--selector", 'job="a",env=~"prod|staging"', "--sink-selector", 'job=~"b.*"', "--by", "cluster", "--by", "env"),
+        (
+            "--selector",
+            'job="a",env=~"prod|staging"',
+            "--sink-selector",
+            'job=~"b.*"',
+            "--by",
+            "cluster",
+            "--by",
+            "env",
+        ),
         ("--threshold", "jobqueue.wait=90", "--threshold", "host.disk=0.955", "--threshold", "jobqueue.stuck=1d12h"),
         ("--without", "JobQueuePaused", "--runbook-url", "https://wiki.example.org/runbooks/"),
     ],

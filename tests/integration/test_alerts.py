@@ -207,7 +207,9 @@ def test_the_inhibitions_in_the_docs_are_those_of_the_file(tmp_path: Path) -> No
     assert yaml.safe_load(shown)["inhibit_rules"] == inhibitions()
     file = tmp_path / "alertmanager.yml"
     file.write_text(f"route: {{receiver: x}}\nreceivers: [{{name: x}}]\n{shown}")
-    done = subprocess.run(["amtool", "check-config", str(file)], check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        ["amtool", "check-config", str(file)], check=False, capture_output=True, text=True, timeout=30
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -19,9 +19,7 @@ SUPERVISORS = (
         fires_at=3,
         labels={**MAIN, **HERE},
         summary="A supervisord cannot be read.",
-        description=(
-            "Supervisord main on web-1:10139 has not answered for 2m: whether its workers run is not known."
-        ),
+        description=("Supervisord main on web-1:10139 has not answered for 2m: whether its workers run is not known."),
         below={"it answers again a step earlier": {SUPERVISOR_UP: "1 0x1 1x30"}},
     ),
     Proof(

@@ -78,7 +78,7 @@ CASES = (
         alert="JobQueueStuck",
         samples={**moved(JOBS, "4x7", "4x60", state="waiting"), **moved(FIRST_SEEN, "0x7", "600x60")},
         quiet=(29,),
-        firing={minute: (BY_NAME["JobQueueStuck"].firing,) for minute in (30, 31, 45)},
+        firing=dict.fromkeys((30, 31, 45), (BY_NAME["JobQueueStuck"].firing,)),
     ),
     Case(
         name="JobQueueRedisDown stays quiet while another exporter takes over",
@@ -97,7 +97,7 @@ CASES = (
             series("jobqueue_up", redis="default", instance=WEB_2): "_x10 0x60",
         },
         quiet=(2,),
-        firing={minute: (BY_NAME["JobQueueRedisDown"].firing,) for minute in (3, 9, 10, 12, 20)},
+        firing=dict.fromkeys((3, 9, 10, 12, 20), (BY_NAME["JobQueueRedisDown"].firing,)),
     ),
     Case(
         name="JobQueueFailedJobs stays quiet while another exporter takes over",
@@ -113,7 +113,7 @@ CASES = (
             series("depthgauge_postgres_up", APP, instance=WEB_2): "_x10 1x60",
         },
         quiet=(2, 10, 12, 20),
-        firing={minute: (BY_NAME["DepthgaugePostgresDown"].firing,) for minute in (3, 9)},
+        firing=dict.fromkeys((3, 9), (BY_NAME["DepthgaugePostgresDown"].firing,)),
     ),
 )
 

@@ -22,9 +22,7 @@ def registry(instance: str = WEB_1, **labels: str) -> str:
 
 
 def firing(jobs: int = 3) -> Firing:
-    return replace(
-        PROOFS[1].firing, description=f"{MAIL} has had waiting jobs and no worker for 5m; {jobs} wait now."
-    )
+    return replace(PROOFS[1].firing, description=f"{MAIL} has had waiting jobs and no worker for 5m; {jobs} wait now.")
 
 
 def quiet(about: str, samples: Samples, minutes: tuple[int, ...] = MINUTES) -> Case:
@@ -39,14 +37,12 @@ def fires(about: str, samples: Samples, at: int, *, until: int | None = None, ex
         alert=ALERT,
         samples=samples,
         quiet=(at - 1,),
-        firing={minute: (found,) for minute in looks},
+        firing=dict.fromkeys(looks, (found,)),
     )
 
 
 ELSEWHERE = (
-    quiet(
-        "workers on another host", {waiting(): "3x40", workers(): "0x40", workers(WEB_2): "2x40"}
-    ),
+    quiet("workers on another host", {waiting(): "3x40", workers(): "0x40", workers(WEB_2): "2x40"}),
     quiet("workers that only the registry knows", {waiting(): "3x40", workers(): "0x40", registry(): "1x40"}),
     quiet("local workers that the registry does not know", {waiting(): "3x40", workers(): "1x40", registry(): "0x40"}),
     fires("no workers on any of two hosts", {waiting(): "3x40", workers(): "0x40", workers(WEB_2): "0x40"}, 5),
@@ -112,12 +108,12 @@ SYSTEMS = (
         },
         10,
     ),
-    fires("an installation without supervisord, whose registry has no worker", {waiting(): "3x40", registry(): "0x40"}, 5),
+    fires(
+        "an installation without supervisord, whose registry has no worker", {waiting(): "3x40", registry(): "0x40"}, 5
+    ),
     quiet("an installation without supervisord, whose registry has a worker", {waiting(): "3x40", registry(): "1x40"}),
     quiet("an installation where no worker was ever known", {waiting(): "3x40"}),
-    quiet(
-        "the workers of another queue are known", {waiting(): "3x40", workers(queue="reports"): "0x40"}
-    ),
+    quiet("the workers of another queue are known", {waiting(): "3x40", workers(queue="reports"): "0x40"}),
     fires(
         "a queue of the same name in another Redis has workers",
         {waiting(): "3x40", workers(): "0x40", waiting(redis="other"): "9x40", workers(redis="other"): "1x40"},

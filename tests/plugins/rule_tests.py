@@ -117,9 +117,7 @@ class Proof:
         if self.later is None:
             return later
         # Ages grow by a minute.
-        older = re.sub(
-            r"(\d+)m 0s", lambda found: f"{int(found[1]) + 1}m 0s", later.description
-        )
+        older = re.sub(r"(\d+)m 0s", lambda found: f"{int(found[1]) + 1}m 0s", later.description)
         return Firing(labels=later.labels, summary=later.summary, description=older)
 
 
