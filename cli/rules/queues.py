@@ -1,5 +1,6 @@
 """Alerts about queues: on time and on missing workers, not on length."""
 
+from textwrap import indent
 from typing import Final
 
 from cli.rules.model import Alert, Choices, Threshold
@@ -61,16 +62,20 @@ def _no_workers(c: Choices) -> str:
     )
 
 
-def _standing_still(c: Choices, window: str, *metrics: str) -> str:
+def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     """Select queues of which no job was taken in this window, as far as heads and numbers tell.
 
-    Changes are counted for each exporter by itself: where another one takes over nothing has changed.
+    Changes are counted for each exporter by itself: where another one takes over nothing has changed. A queue that had
+    heads of both kinds had two heads at least.
     """
     on = f"on ({c.queue})"
-    heads = "\n  or\n  ".join(c.each_queue("max", f"changes({c.of_exporters(metric)}[{window}])") for metric in metrics)
-    heads = f"(\n  {heads}\n)" if len(metrics) > 1 else heads
+    stored = c.each_queue("max", f"changes({c.of_exporters('jobqueue_oldest_job_timestamp_seconds')}[{window}])")
+    seen = c.each_queue("max", f"changes({c.of_exporters('jobqueue_head_first_seen_timestamp_seconds')}[{window}])")
+    heads = f"{seen} unless {on} {stored}"
+    if times_stored:
+        heads = f"{stored} unless {on} {seen}\n  or\n  {heads}"
     return (
-        f"{heads} == 0\n"
+        f"(\n  {heads}\n) == 0\n"
         f"and {on} resets({WAITING}[{window}]) == 0\n"
         f"and {on} min_over_time({WAITING}[{window}]) > 0\n"
         f"and {on} {WAITING} offset {window} > 0"
@@ -79,22 +84,20 @@ def _standing_still(c: Choices, window: str, *metrics: str) -> str:
 
 def _waits(c: Choices, threshold: Threshold) -> str:
     # Where no time is stored, a take-over begins the age anew; that nothing was taken for so long is known all the same.
-    window = c.time(threshold)
-    still = _standing_still(c, window, "jobqueue_head_first_seen_timestamp_seconds").replace("\n", "\n  ")
-    return f"{WAIT} > {c.number(threshold)}\nor on ({c.queue})\n(\n  {still}\n) + {c.number(threshold)}"
+    still = indent(_nothing_taken(c, c.time(threshold), times_stored=False), "  ")
+    return f"{WAIT} > {c.number(threshold)}\nor on ({c.queue})\n(\n{still}\n) + {c.number(threshold)}"
 
 
 def _stuck(c: Choices) -> str:
     window = c.time(STUCK)
     on = f"on ({c.queue})"
-    heads = ("jobqueue_oldest_job_timestamp_seconds", "jobqueue_head_first_seen_timestamp_seconds")
     counters = ("jobqueue_jobs_completed_total", "jobqueue_jobs_failed_total")
     done = "\n  or\n  ".join(
         f"{c.each_queue('max', f'increase({c.of_exporters(counter)}[{window}])')} > 0" for counter in counters
     )
     return (
         f"{WAITING} > 0\n"
-        f"and {on}\n(\n  {_standing_still(c, window, *heads).replace(chr(10), chr(10) + '  ')}\n)\n"
+        f"and {on}\n(\n{indent(_nothing_taken(c, window, times_stored=True), '  ')}\n)\n"
         f"unless {on}\n(\n  {done}\n)\n"
         f"unless {on} {WORKERS} == 0\n"
         f"unless {on} {c.each_queue('max', c.last('jobqueue_paused'))} == 1"

@@ -78,6 +78,7 @@ PROOFS = (
         description=f"{MAIL} has 4 waiting jobs, and none was taken or done in 30m.",
         below={
             "a job is taken every half an hour": {OLDEST: "0x29 60x29 120x29"},
+            "a head without a stored time came after another": {OLDEST: "0x14 stale", FIRST_SEEN: "_x15 900x30"},
             "many jobs of the same second are taken": {WAITING: "9x14 8x14 7x14 6x14"},
             "the queue was empty half an hour ago": {WAITING: "0 4x18 0 4x60"},
             "jobs are done, though more come than go": {COMPLETED: "0x14 1x14 2x14 3x14"},
