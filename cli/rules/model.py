@@ -79,7 +79,11 @@ class Choices:
 
         A counter that began anew counts from its new beginning.
         """
-        return f"{self.last(metric)} - min_over_time({self.of_exporters(metric)}[{window}])"
+        return _grown(self.of_exporters(metric), window)
+
+    def grown_of_sinks(self, metric: str, window: str, *matchers: str) -> str:
+        """Return the same of the sinks."""
+        return _grown(self.of_sinks(metric, *matchers), window)
 
     def labels(self, *names: str) -> str:
         """Return a list of labels for ``by`` and ``on``."""
@@ -101,6 +105,10 @@ class Choices:
     def overall(self, operation: str, vector: str) -> str:
         """Aggregate over everybody of one installation."""
         return f"{operation} by ({', '.join(self.by)}) ({vector})" if self.by else f"{operation}({vector})"
+
+
+def _grown(vector: str, window: str) -> str:
+    return f"last_over_time({vector}[{HOLD}]) - min_over_time({vector}[{window}])"
 
 
 def _selected(metric: str, *matchers: str) -> str:

@@ -52,7 +52,7 @@ def choices_of(asked: Asked) -> Choices:
     if (
         urlsplit(runbooks).scheme not in {"http", "https"}
         or not urlsplit(runbooks).netloc
-        or re.search(r"\s", runbooks)
+        or re.search(r"[\s{}]", runbooks)
     ):
         problems.append(f"--runbook-url {runbooks}: is no http or https URL that a runbook's name could follow")
     thresholds = {threshold.name: threshold.default for threshold in THRESHOLDS}

@@ -14,6 +14,9 @@ LAG: Final = Threshold(
 QUARANTINE: Final = Threshold(
     name="sink.quarantine", default=0, unit="count", help="entries that may be in the quarantine"
 )
+LOST: Final = Threshold(
+    name="sink.lost", default=0, unit="count", help="snapshots that may be found missing in an hour without explanation"
+)
 MAINTENANCE: Final = Threshold(
     name="sink.maintenance", default=3600, unit="time", help="how long ago upkeep may have ended well"
 )
@@ -62,6 +65,17 @@ ALERTS: Final = (
         lasting="15m",
         summary="Snapshots that no sink could use wait in the quarantine.",
         description="There are {{ $value }} entries in the quarantine, more than {limit}.",
+    ),
+    Alert(
+        name="DepthgaugeSnapshotsLost",
+        severity="warning",
+        threshold=LOST,
+        expr=lambda c: (
+            c.overall("max", c.grown_of_sinks("depthgauge_sink_gap_snapshots", "1h", 'state="lost"'))
+            + f" > {c.number(LOST)}"
+        ),
+        summary="Snapshots are missing in the history, and nobody has told why.",
+        description="Snapshots found missing for good within an hour: {{ $value }}, more than {limit}.",
     ),
     Alert(
         name="DepthgaugeMaintenanceStale",

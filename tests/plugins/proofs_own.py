@@ -23,6 +23,7 @@ DATABASE_UP = series("depthgauge_sink_database_up", instance=SINK)
 STOPPED = series("depthgauge_sink_stopped", instance=SINK)
 NEWEST = series("depthgauge_sink_newest_slot_timestamp_seconds", instance=SINK)
 KEPT = series("depthgauge_sink_quarantine_entries", instance=SINK)
+LOST = series("depthgauge_sink_gap_snapshots", state="lost", instance=SINK)
 KEPT_UP = series("depthgauge_sink_maintenance_last_success_timestamp_seconds", step="all", instance=SINK)
 
 EXPORTERS = (
@@ -179,6 +180,24 @@ SINKS = (
         summary="Snapshots that no sink could use wait in the quarantine.",
         description="There are 1 entries in the quarantine, more than 0.",
         below={"it is empty": {KEPT: "0x40"}, "it is emptied a step earlier": {KEPT: "0 1x14 0x40"}},
+    ),
+    Proof(
+        alert="DepthgaugeSnapshotsLost",
+        severity="warning",
+        samples={LOST: "3x5 4x30"},
+        fires_at=6,
+        missed=4,
+        labels={},
+        summary="Snapshots are missing in the history, and nobody has told why.",
+        description="Snapshots found missing for good within an hour: 1, more than 0.",
+        below={
+            "they were missing before": {LOST: "3x30"},
+            "gaps that are open or explained": {
+                LOST: "3x30",
+                series("depthgauge_sink_gap_snapshots", state="open", instance=SINK): "0x5 9x30",
+                series("depthgauge_sink_gap_snapshots", state="dropped", instance=SINK): "0x5 9x30",
+            },
+        },
     ),
     Proof(
         alert="DepthgaugeMaintenanceStale",
