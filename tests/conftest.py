@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.plugins.golden",
     "tests.plugins.prometheus",
     "tests.plugins.compose",
+    "tests.plugins.alertmanager",
     "tests.plugins.reliability",
     "tests.plugins.stage",
     "tests.plugins.hour",
