@@ -35,4 +35,6 @@ pytest_plugins = [
     "tests.plugins.fleet",
     "tests.plugins.screenshots",
     "tests.plugins.gallery",
+    "tests.plugins.month",
+    "tests.plugins.medians",
 ]

@@ -1,5 +1,6 @@
 """TimescaleDB's Community edition, as WebAssembly (tests/npm): one connection at a time, no background workers."""
 
+import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,11 +16,11 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 20.0
 
 
-@pytest.fixture
-def community_database(tmp_path: Path) -> Iterator[str]:
+@contextlib.contextmanager
+def community_server(folder: Path) -> Iterator[str]:
     """Give the DSN of a fresh, empty database; whoever connects has to leave before the next one can."""
     port = free_port()
-    log = tmp_path / "community.log"
+    log = folder / "community.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(shutil.which("node")), str(NPM / "server.mjs"), str(port)],
@@ -38,3 +39,10 @@ def community_database(tmp_path: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_TIMEOUT)
+
+
+@pytest.fixture
+def community_database(tmp_path: Path) -> Iterator[str]:
+    """Give the DSN of a fresh, empty database of the test's own."""
+    with community_server(tmp_path) as dsn:
+        yield dsn

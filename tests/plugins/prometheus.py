@@ -6,7 +6,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,14 +22,20 @@ class Prometheus:
     """One server; ``query`` gives the samples of an instant query by their labels."""
 
     def __init__(
-        self, folder: Path, targets: dict[str, str], *, rules: str | None = None, alertmanager: str | None = None
+        self,
+        folder: Path,
+        targets: Mapping[str, str | Sequence[str]],
+        *,
+        rules: str | None = None,
+        alertmanager: str | None = None,
     ) -> None:
         self.port = free_port()
         self._log = folder / "prometheus.log"
         config: dict[str, Any] = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()
+                {"job_name": job, "static_configs": [{"targets": [each] if isinstance(each, str) else [*each]}]}
+                for job, each in targets.items()
             ],
         }
         if rules is not None:
@@ -54,17 +60,24 @@ class Prometheus:
 
     def query(self, expression: str) -> dict[frozenset[tuple[str, str]], float]:
         """Return the values of an instant query by labels (without the metric's name, job and instance)."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            body: dict[str, Any] = json.load(answer)
-        assert body["status"] == "success", body
         found = {}
-        for result in body["data"]["result"]:
+        for result in self.ask("query", query=expression)["result"]:
             labels = {
                 key: value for key, value in result["metric"].items() if key not in {"__name__", "job", "instance"}
             }
             found[frozenset(labels.items())] = float(result["value"][1])
         return found
+
+    def ask(self, path: str, **parameters: object) -> Any:
+        """Return the data that a page of the API answers with; fail with what it says where it refuses."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?" + urllib.parse.urlencode(parameters, doseq=True)
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                body: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            raise AssertionError(f"{path} {parameters}: {refusal.read().decode()}") from refusal
+        assert body["status"] == "success", body
+        return body["data"]
 
     def one(self, expression: str) -> float | None:
         """Return the value of a query that has one result; None where it has none."""

@@ -1,0 +1,161 @@
+"""What Grafana's own alert rules ask the database: a table with a number for each thing that may be in trouble.
+
+Everything that can be told about has a row, also while all is well: then an alert resolves because its number fell, and not
+because its row has gone. ``$__timeTo()`` is the moment of the evaluation.
+"""
+
+from typing import Final
+
+_FRESH: Final = "$__timeTo()::timestamptz - interval '2 minutes'"
+"""What is older than this is not known any more."""
+
+_LATEST: Final = """\
+WITH hosts AS (
+  SELECT host, redis, system, queue,
+         (array_agg(pending ORDER BY recorded_at DESC) FILTER (WHERE pending IS NOT NULL))[1] AS pending,
+         max(recorded_at) FILTER (WHERE pending IS NOT NULL) AS counted_at,
+         (array_agg(workers ORDER BY recorded_at DESC) FILTER (WHERE workers IS NOT NULL))[1] AS workers,
+         max(recorded_at) FILTER (WHERE workers IS NOT NULL) AS manned_at,
+         (array_agg(registry_workers ORDER BY recorded_at DESC) FILTER (WHERE registry_workers IS NOT NULL))[1] AS registered,
+         max(recorded_at) FILTER (WHERE registry_workers IS NOT NULL) AS registered_at
+  FROM depthgauge.worker_snapshots
+  WHERE $__timeFilter(recorded_at)
+  GROUP BY host, redis, system, queue
+)"""
+
+
+def wait() -> str:
+    """Return for how many seconds the next job of each queue has been waiting."""
+    return f"""\
+WITH newest AS (
+  SELECT DISTINCT ON (host, redis, system, queue) redis, system, queue, pending, oldest_job_age
+  FROM depthgauge.worker_snapshots
+  WHERE $__timeFilter(recorded_at) AND recorded_at >= {_FRESH} AND pending IS NOT NULL
+  ORDER BY host, redis, system, queue, recorded_at DESC
+)
+SELECT redis, system, queue, coalesce(max(oldest_job_age) FILTER (WHERE pending > 0), 0)::float8 AS value
+FROM newest
+GROUP BY redis, system, queue"""
+
+
+def unserved() -> str:
+    """Return how many jobs wait in each queue that no worker serves; 0 where somebody does, or nobody knows.
+
+    Not known is a host that had workers within the hour and cannot tell of them now, or a registry that cannot be read now.
+    """
+    return f"""\
+{_LATEST}, queues AS (
+  SELECT redis, system, queue, max(pending) FILTER (WHERE counted_at >= {_FRESH}) AS waiting,
+         coalesce(sum(workers) FILTER (WHERE manned_at >= {_FRESH}), 0)
+           + coalesce(max(registered) FILTER (WHERE registered_at >= {_FRESH}), 0) AS workers,
+         bool_or(workers IS NOT NULL OR registered IS NOT NULL) AS known,
+         coalesce(bool_or(workers > 0 AND manned_at < {_FRESH}), false)
+           OR coalesce(max(registered), 0) > 0 AND max(registered_at) < {_FRESH} AS doubtful
+  FROM hosts
+  GROUP BY redis, system, queue
+)
+SELECT redis, system, queue,
+       (CASE WHEN known AND workers = 0 AND NOT doubtful THEN coalesce(waiting, 0) ELSE 0 END)::float8 AS value
+FROM queues"""
+
+
+def failures() -> str:
+    """Return how many more failed jobs each queue keeps than at its fewest within the range."""
+    return f"""\
+WITH slots AS (
+  SELECT redis, system, queue, recorded_at, max(coalesce(failed, 0) + coalesce(dead, 0)) AS kept
+  FROM depthgauge.worker_snapshots
+  WHERE $__timeFilter(recorded_at) AND num_nonnulls(failed, dead) > 0
+  GROUP BY redis, system, queue, recorded_at
+)
+SELECT redis, system, queue, (CASE WHEN max(recorded_at) >= {_FRESH}
+         THEN (array_agg(kept ORDER BY recorded_at DESC))[1] - min(kept) ELSE 0 END)::float8 AS value
+FROM slots
+GROUP BY redis, system, queue"""
+
+
+def fatal() -> str:
+    """Return 1 for each process that is FATAL, 0 for the others."""
+    return f"""\
+WITH newest AS (
+  SELECT DISTINCT ON (host, supervisor, process_group, process) host, supervisor, process_group, process, state
+  FROM depthgauge.process_snapshots
+  WHERE $__timeFilter(recorded_at) AND recorded_at >= {_FRESH}
+  ORDER BY host, supervisor, process_group, process, recorded_at DESC
+)
+SELECT host, supervisor, process_group, process, (state = 200)::integer::float8 AS value
+FROM newest"""
+
+
+def crashes() -> str:
+    """Return how often each process was started within the range; those that had no event have no row."""
+    return """\
+SELECT host, supervisor, process_group, process, count(*) FILTER (WHERE to_state = 20)::float8 AS value
+FROM depthgauge.process_events
+WHERE $__timeFilter(occurred_at)
+GROUP BY host, supervisor, process_group, process"""
+
+
+def silence() -> str:
+    """Return for how many seconds nothing has come from each host that sent something within the range."""
+    return """\
+SELECT host, date_part('epoch', $__timeTo()::timestamptz - max(recorded_at)) AS value
+FROM depthgauge.queue_metrics
+WHERE $__timeFilter(recorded_at)
+GROUP BY host"""
+
+
+def unread() -> str:
+    """Return for how many seconds each server and URL has not been read, as of the newest snapshot there is."""
+    return """\
+SELECT kind, target, date_part('epoch', (
+         SELECT max(recorded_at) FROM depthgauge.queue_metrics WHERE $__timeFilter(recorded_at)
+       ) - max(recorded_at)) AS value
+FROM depthgauge.system_health_metrics
+WHERE $__timeFilter(recorded_at) AND kind IN ('database', 'redis', 'probe')
+GROUP BY kind, target"""
+
+
+def unanswered() -> str:
+    """Return the part of the attempts that got no answer from each URL."""
+    return """\
+SELECT target, 1 - avg(uptime_ratio) AS value
+FROM depthgauge.system_health_metrics
+WHERE $__timeFilter(recorded_at) AND kind = 'probe' AND uptime_ratio IS NOT NULL
+GROUP BY target"""
+
+
+def connections() -> str:
+    """Return the part of the connections of each database that is taken: the lowest in the range, so that a peak is none."""
+    return """\
+SELECT target, min(connections::float8 / max_connections) AS value
+FROM depthgauge.system_health_metrics
+WHERE $__timeFilter(recorded_at) AND kind = 'database' AND connections IS NOT NULL AND max_connections > 0
+GROUP BY target"""
+
+
+def full_disks() -> str:
+    """Return how full each disk is."""
+    return """\
+SELECT DISTINCT ON (host, target) host, target, disk_used_ratio AS value
+FROM depthgauge.system_health_metrics
+WHERE $__timeFilter(recorded_at) AND kind = 'disk' AND disk_used_ratio IS NOT NULL
+ORDER BY host, target, recorded_at DESC"""
+
+
+def lost() -> str:
+    """Return how many snapshots of each host are missing from the ledger for good."""
+    return """\
+SELECT host, sum(snapshots)::float8 AS value
+FROM depthgauge.find_gaps($__timeFrom()::timestamptz)
+WHERE state IN ('lost', 'dropped')
+GROUP BY host"""
+
+
+def upkeep() -> str:
+    """Return for how many seconds upkeep has not come to its end."""
+    return """\
+SELECT date_part('epoch', $__timeTo()::timestamptz - max(finished_at)) AS value
+FROM depthgauge.maintenance
+WHERE step = 'all'
+HAVING count(*) > 0"""

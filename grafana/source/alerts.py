@@ -1,0 +1,232 @@
+"""Alert rules that Grafana evaluates itself, for an installation that has the database and no Prometheus.
+
+Where the rules for Prometheus (``prometheus/rules``) have the same notion, a rule has the same name here, and so the same page
+among the runbooks. Annotations have no dollar: Grafana would take it for a variable of its environment.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from grafana.source import alert_questions as ask
+from grafana.source import health_history, queue_history, worker_history
+from grafana.source.board import Board
+
+RUNBOOKS: Final = "https://github.com/depthgauge/depthgauge/blob/main/docs/runbooks"
+PAGE: Final = "https://github.com/depthgauge/depthgauge/blob/main/docs/grafana.md"
+
+CRITICAL: Final = "critical"
+WARNING: Final = "warning"
+
+_QUEUE: Final = "Queue {{ .Labels.queue }} ({{ .Labels.system }} in Redis {{ .Labels.redis }})"
+_PROCESS: Final = (
+    "{{ .Labels.process_group }}:{{ .Labels.process }} of supervisor {{ .Labels.supervisor }} on {{ .Labels.host }}"
+)
+_DURATION: Final = "{{ humanizeDuration .Values.B.Value }}"
+_RATIO: Final = "{{ humanizePercentage .Values.B.Value }}"
+_NUMBER: Final = "{{ .Values.B }}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One rule: it fires while its number is above the threshold for long enough."""
+
+    name: str
+    severity: str
+    question: str
+    seconds: int
+    """How far back its rows may lie."""
+    above: float
+    lasting: str
+    summary: str
+    description: str
+    board: Board
+    panel: str
+    """The title of the panel that shows it."""
+    own: bool = False
+    """Whether the rules for Prometheus have nothing like it: then docs/grafana.md tells of it."""
+    silence_is: str = "OK"
+    """The state when there are no rows at all."""
+
+    @property
+    def runbook(self) -> str:
+        """Return where it is told what it means and what to do."""
+        return f"{PAGE}#{self.name.lower()}" if self.own else f"{RUNBOOKS}/{self.name}.md"
+
+
+def queues() -> Iterator[Alert]:
+    """Give the rules about queues."""
+    board = queue_history.board()
+    for name, severity, above, words in (
+        ("JobQueueWaitTooLong", WARNING, 600, "for too long"),
+        ("JobQueueWaitCritical", CRITICAL, 3600, "for far too long"),
+    ):
+        yield Alert(
+            name=name,
+            severity=severity,
+            question=ask.wait(),
+            seconds=300,
+            above=above,
+            lasting="3m",
+            summary=f"The next job of a queue has been waiting {words}.",
+            description=f"{_QUEUE}: its next job has been waiting for {_DURATION}, more than {above // 60}m.",
+            board=board,
+            panel="Oldest job",
+        )
+    yield Alert(
+        name="JobQueueNoWorkers",
+        severity=CRITICAL,
+        question=ask.unserved(),
+        seconds=3600,
+        above=0,
+        lasting="5m",
+        summary="Jobs wait in a queue that no worker serves.",
+        description=f"{_QUEUE} has had waiting jobs and no worker for 5m; {_NUMBER} wait now.",
+        board=board,
+        panel="Workers by queue",
+    )
+    yield Alert(
+        name="JobQueueFailedJobs",
+        severity=WARNING,
+        question=ask.failures(),
+        seconds=3600,
+        above=10,
+        lasting="0s",
+        summary="Failed jobs of a queue pile up.",
+        description=f"{_QUEUE} keeps {_NUMBER} failed jobs more than within the last hour at its fewest.",
+        board=board,
+        panel="Failed jobs kept",
+    )
+
+
+def processes() -> Iterator[Alert]:
+    """Give the rules about supervised processes."""
+    board = worker_history.board()
+    yield Alert(
+        name="SupervisorProcessFatal",
+        severity=CRITICAL,
+        question=ask.fatal(),
+        seconds=300,
+        above=0,
+        lasting="1m",
+        summary="A process could not be started, and supervisord has given up.",
+        description=f"{_PROCESS} is FATAL.",
+        board=board,
+        panel="States",
+    )
+    yield Alert(
+        name="SupervisorProcessCrashLoop",
+        severity=WARNING,
+        question=ask.crashes(),
+        seconds=900,
+        above=3,
+        lasting="5m",
+        summary="A process is started again and again.",
+        description=f"{_PROCESS} was started {_NUMBER} times in 15m.",
+        board=board,
+        panel="Starts",
+    )
+
+
+def health() -> Iterator[Alert]:
+    """Give the rules about servers, URLs and disks."""
+    board = health_history.board()
+    yield Alert(
+        name="DepthgaugeSourceSilent",
+        severity=CRITICAL,
+        question=ask.unread(),
+        seconds=86_400,
+        above=300,
+        lasting="2m",
+        summary="A server is not read any more.",
+        description=f"The {{{{ .Labels.kind }}}} {{{{ .Labels.target }}}} has not been read for {_DURATION}, though snapshots arrive.",
+        board=board,
+        panel="Response time of databases and URLs",
+        own=True,
+    )
+    yield Alert(
+        name="DepthgaugeProbeDown",
+        severity=CRITICAL,
+        question=ask.unanswered(),
+        seconds=300,
+        above=0.99,
+        lasting="0s",
+        summary="A URL gives no answer that is no error.",
+        description="{{ .Labels.target }} has not answered for 5m.",
+        board=board,
+        panel="URLs that answered",
+    )
+    yield Alert(
+        name="DepthgaugePostgresConnectionsHigh",
+        severity=WARNING,
+        question=ask.connections(),
+        seconds=300,
+        above=0.9,
+        lasting="5m",
+        summary="A database has hardly any connections left.",
+        description=f"Database {{{{ .Labels.target }}}} uses {_RATIO} of the connections that it allows.",
+        board=board,
+        panel="Connections",
+    )
+    yield Alert(
+        name="DepthgaugeHostDiskFull",
+        severity=WARNING,
+        question=ask.full_disks(),
+        seconds=300,
+        above=0.9,
+        lasting="10m",
+        summary="A disk is nearly full.",
+        description=f"{{{{ .Labels.target }}}} of {{{{ .Labels.host }}}} is {_RATIO} full.",
+        board=board,
+        panel="Disks, used",
+    )
+
+
+def own() -> Iterator[Alert]:
+    """Give the rules about Depthgauge itself."""
+    board = worker_history.board()
+    yield Alert(
+        name="DepthgaugeSnapshotsMissing",
+        severity=CRITICAL,
+        question=ask.silence(),
+        seconds=86_400,
+        above=300,
+        lasting="2m",
+        summary="No snapshots arrive from a host.",
+        description=f"Nothing has come from {{{{ .Labels.host }}}} for {_DURATION}: whatever else is shown of it is as old.",
+        board=board,
+        panel="Snapshots a minute",
+        own=True,
+        silence_is="Alerting",
+    )
+    yield Alert(
+        name="DepthgaugeSnapshotsLost",
+        severity=WARNING,
+        question=ask.lost(),
+        seconds=172_800,
+        above=0,
+        lasting="0s",
+        summary="Snapshots are missing from the database for good.",
+        description=f"{_NUMBER} snapshots of {{{{ .Labels.host }}}} of the last two days never arrived, and will not.",
+        board=board,
+        panel="Snapshots a minute",
+        own=True,
+    )
+    yield Alert(
+        name="DepthgaugeUpkeepStalled",
+        severity=WARNING,
+        question=ask.upkeep(),
+        seconds=3600,
+        above=3600,
+        lasting="5m",
+        summary="The database's upkeep does not come to its end.",
+        description=f"Rollups, retention and columnstore were last done {_DURATION} ago.",
+        board=board,
+        panel="Snapshots a minute",
+        own=True,
+    )
+
+
+def alerts() -> tuple[Alert, ...]:
+    """Return all of them."""
+    return (*queues(), *processes(), *health(), *own())

@@ -1,0 +1,213 @@
+"""Grafana's own alert rules fire on what they are for, and on nothing else, in each edition."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.plugins.grafana_alerts import Labels, firing, rendered, rules
+from tests.plugins.history import HOUR
+
+pytestmark = pytest.mark.needs("source-tree")
+
+SLOT: Final = timedelta(seconds=30)
+
+
+class Fleet:
+    """Rows of one host and what it reads, one slot after the other; what is changed stays so."""
+
+    def __init__(self, connection: psycopg.Connection[Any], start: datetime) -> None:
+        self._connection = connection
+        self.now = start
+        self.seq = 0
+        self.silent: set[str] = set()
+        self.queue: dict[str, Any] = {
+            "workers": 2,
+            "registry_workers": None,
+            "pending": 5,
+            "failed": 3,
+            "oldest_job_age": 600.0,
+        }
+        self.state = 20
+        self.kinds: dict[str, dict[str, Any]] = {
+            "database": {"connections": 90, "max_connections": 100},
+            "redis": {"clients": 3},
+            "probe": {"uptime_ratio": 1.0},
+            "disk": {"disk_used_ratio": 0.9},
+        }
+
+    def slots(self, number: int) -> None:
+        """Write some slots."""
+        for _ in range(number):
+            self.now += SLOT
+            self.seq += 1
+            self._slot()
+
+    def _slot(self) -> None:
+        at = {"recorded_at": self.now}
+        for host in {"web-1", "web-2"} - self.silent:
+            self.add("queue_metrics", host=host, **at)
+            self.add("snapshots", host=host, run_id=f"run-{host}", seq=self.seq, taken_at=self.now, drops="{}", **at)
+        queue = {"redis": "default", "system": "rq"}
+        self.add("worker_snapshots", host="web-1", queue="mail", **queue, **self.queue, **at)
+        # Somebody else's workers, and a queue that nothing is known to serve.
+        self.add(
+            "worker_snapshots", host="web-2", queue="post", workers=1, pending=7, oldest_job_age=1.0, **queue, **at
+        )
+        self.add("worker_snapshots", host="web-1", queue="wild", pending=9, oldest_job_age=1.0, **queue, **at)
+        if self.seq % 2 == 0:
+            names = {"supervisor": "main", "process_group": "mail"}
+            self.add("process_snapshots", host="web-1", process="mail_00", state=self.state, **names, **at)
+            self.add("process_snapshots", host="web-1", process="mail_01", state=20, **names, **at)
+        for kind, values in self.kinds.items():
+            if kind not in self.silent:
+                self.add("system_health_metrics", host="web-1", kind=kind, target=f"the-{kind}", **values, **at)
+
+    def start_process(self, times: int) -> None:
+        """Let a process be started so often, a second each."""
+        names = {"host": "web-1", "supervisor": "main", "process_group": "mail", "process": "mail_00", "source": "poll"}
+        for number in range(times):
+            moment = self.now - number * timedelta(seconds=1)
+            self.add("process_events", occurred_at=moment, event_no=number, from_state=10, to_state=20, **names)
+
+    def upkeep(self) -> None:
+        """Let upkeep come to its end."""
+        self._connection.execute("DELETE FROM depthgauge.maintenance")
+        self.add("maintenance", step="all", finished_at=self.now, seconds=1.0, done=1)
+
+    def add(self, table: str, **values: Any) -> None:
+        """Write a row."""
+        self._connection.execute(
+            sql.SQL("INSERT INTO depthgauge.{} ({}) VALUES ({})").format(
+                sql.Identifier(table),
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join(sql.Placeholder() * len(values)),
+            ),
+            list(values.values()),
+        )
+
+
+@pytest.fixture
+def fleet(each_edition: str) -> Iterator[Fleet]:
+    """Give a fleet that has had a calm hour, and whose run began three days ago."""
+    start = datetime.now(UTC).replace(microsecond=0, second=0) - 3 * HOUR
+    with psycopg.connect(each_edition, autocommit=True, prepare_threshold=None) as connection:
+        days = [(start + number * timedelta(days=1)).date() for number in range(-4, 2)]
+        asked = connection.execute("SELECT to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL")
+        if asked.fetchone() == (True,):
+            connection.execute("SELECT depthgauge.ensure_partitions(%s)", (days,))
+        made = Fleet(connection, start)
+        connection.execute("CREATE ROLE depthgauge_alert_reader")
+        connection.execute("SELECT depthgauge.grant_reader('depthgauge_alert_reader')")
+        try:
+            with connection.transaction():
+                made.slots(120)
+            made.start_process(3)
+            made.upkeep()
+            yield made
+        finally:
+            connection.execute("RESET ROLE")
+            connection.execute("DROP OWNED BY depthgauge_alert_reader")
+            connection.execute("DROP ROLE depthgauge_alert_reader")
+
+
+def fired(fleet: Fleet, moment: datetime | None = None) -> dict[str, dict[Labels, float] | None]:
+    """Evaluate all rules as the role that reads."""
+    connection = fleet._connection
+    timescaledb = connection.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'").rowcount == 1
+    with connection.transaction():
+        connection.execute("SET LOCAL ROLE depthgauge_alert_reader")
+        connection.execute("SET LOCAL transaction_read_only = on")
+        return {
+            title: firing(connection, rule, moment or fleet.now, timescaledb=timescaledb)
+            for title, rule in rules().items()
+        }
+
+
+def some(**labels: str) -> Labels:
+    return frozenset(labels.items())
+
+
+MAIL: Final = some(redis="default", system="rq", queue="mail")
+MAIL_00: Final = some(host="web-1", supervisor="main", process_group="mail", process="mail_00")
+
+
+def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: Fleet) -> None:
+    # Everything is at its threshold: none of it is above.
+    calm = fired(fleet)
+    assert {title: found for title, found in calm.items() if found} == {}
+    assert [title for title, found in calm.items() if found is None] == ["DepthgaugeSnapshotsLost"]
+
+    fleet.queue |= {"pending": 12, "oldest_job_age": 3601.0, "failed": 14, "workers": 0}
+    fleet.state = 200
+    fleet.kinds["database"]["connections"] = 91
+    fleet.kinds["probe"]["uptime_ratio"] = 0.0
+    fleet.kinds["disk"]["disk_used_ratio"] = 0.95
+    fleet.silent |= {"web-2", "redis"}
+    fleet.slots(11)
+    fleet.start_process(4)
+    expected = {
+        "JobQueueWaitTooLong": {MAIL: 3601.0},
+        "JobQueueWaitCritical": {MAIL: 3601.0},
+        "JobQueueNoWorkers": {MAIL: 12.0},
+        "JobQueueFailedJobs": {MAIL: 11.0},
+        "SupervisorProcessFatal": {MAIL_00: 1.0},
+        "SupervisorProcessCrashLoop": {MAIL_00: 7.0},
+        "DepthgaugeSourceSilent": {some(kind="redis", target="the-redis"): 330.0},
+        "DepthgaugeProbeDown": {some(target="the-probe"): 1.0},
+        "DepthgaugePostgresConnectionsHigh": {some(target="the-database"): 0.91},
+        "DepthgaugeHostDiskFull": {some(host="web-1", target="the-disk"): 0.95},
+        "DepthgaugeSnapshotsMissing": {some(host="web-2"): 330.0},
+        "DepthgaugeSnapshotsLost": None,
+        "DepthgaugeUpkeepStalled": {},
+    }
+    assert fired(fleet) == expected
+    described = {title: _described(title, found) for title, found in expected.items() if found}
+    assert described["JobQueueWaitTooLong"] == (
+        "Queue mail (rq in Redis default): its next job has been waiting for 3601 s, more than 10m."
+    )
+    assert described["DepthgaugePostgresConnectionsHigh"] == (
+        "Database the-database uses 91% of the connections that it allows."
+    )
+    assert described["SupervisorProcessFatal"] == "mail:mail_00 of supervisor main on web-1 is FATAL."
+
+    # Everything has stopped: what is silent is told, and upkeep; of queues and processes nothing is known.
+    later = fired(fleet, fleet.now + 2 * HOUR)
+    assert {title for title, found in later.items() if found} == {
+        "DepthgaugeSnapshotsMissing",
+        "DepthgaugeUpkeepStalled",
+    }
+    gone = fired(fleet, fleet.now + timedelta(days=2))
+    assert gone["DepthgaugeSnapshotsMissing"] is None
+    assert rules()["DepthgaugeSnapshotsMissing"]["noDataState"] == "Alerting"
+
+
+def test_who_serves_a_queue_is_told_only_where_it_is_known_and_what_is_lost_after_a_day(fleet: Fleet) -> None:
+    def alarmed(**queue: Any) -> bool:
+        fleet.queue |= queue
+        fleet.slots(6)
+        return bool(fired(fleet)["JobQueueNoWorkers"])
+
+    assert not alarmed(workers=2)
+    assert not alarmed(workers=None), "the supervisor is away, and had workers a moment ago"
+    assert alarmed(workers=0)
+    assert not alarmed(registry_workers=1), "somebody works elsewhere"
+    assert not alarmed(registry_workers=None), "the registry is away, and had workers a moment ago"
+    assert alarmed(registry_workers=0)
+    assert not alarmed(pending=0)
+    assert not alarmed(pending=None), "the Redis is away"
+
+    # Three snapshots are missing since thirty hours ago: an hour ago a spool might still have held them.
+    ledger = {"host": "web-3", "run_id": "old", "drops": "{}"}
+    for ago, seq in ((timedelta(hours=30), 1), (timedelta(hours=29), 5)):
+        moment = fleet.now - ago
+        fleet.add("snapshots", seq=seq, recorded_at=moment, taken_at=moment, **ledger)
+    assert fired(fleet)["DepthgaugeSnapshotsLost"] == {some(host="web-3"): 3.0}
+
+
+def _described(title: str, found: dict[Labels, float]) -> str:
+    ((labels, number),) = found.items()
+    return rendered(rules()[title]["annotations"]["description"], labels, number)

@@ -1,0 +1,58 @@
+"""Every metric that Depthgauge serves, as queries see it, out of the page that the table of metrics is printed to."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Final
+
+from cli.reference import metrics as reference
+from depthgauge.snapshot import KeptJobs, LiveJobs, ProcessState
+
+OTHERS: Final = MappingProxyType(
+    {
+        "up": "gauge",
+        "scrape_duration_seconds": "gauge",
+        "scrape_samples_scraped": "gauge",
+        "process_cpu_seconds_total": "counter",
+        "process_resident_memory_bytes": "gauge",
+        "process_virtual_memory_bytes": "gauge",
+        "process_start_time_seconds": "gauge",
+        "process_open_fds": "gauge",
+        "process_max_fds": "gauge",
+    }
+)
+"""Of Prometheus itself, and of every process that prometheus_client serves: other programs have them, too."""
+TARGET_LABELS: Final = frozenset({"job", "instance"})
+CLOSED: Final = MappingProxyType(
+    {
+        ("jobqueue_jobs", "state"): frozenset(LiveJobs.__struct_fields__),
+        ("jobqueue_jobs_kept", "result"): frozenset(KeptJobs.__struct_fields__),
+        ("supervisor_processes", "state"): frozenset(state.name for state in ProcessState),
+    }
+)
+"""Labels that have these values and no others."""
+
+_ROW: Final = re.compile(r"^\| `(?P<name>\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \|", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Known:
+    """One metric: its kind, and its labels beside those that Prometheus adds."""
+
+    kind: str
+    labels: frozenset[str] = frozenset()
+
+
+@cache
+def known_metrics() -> MappingProxyType[str, Known]:
+    """Return all metrics by the names that queries use: a histogram is its three."""
+    found: dict[str, Known] = {name: Known(kind) for name, kind in OTHERS.items()}
+    for row in _ROW.finditer(reference()):
+        name, labels = row["name"], frozenset(re.findall(r"`(\w+)`", row["labels"]))
+        if row["kind"] == "histogram":
+            found[f"{name}_bucket"] = Known("counter", labels | {"le"})
+            found[f"{name}_sum"] = found[f"{name}_count"] = Known("counter", labels)
+        else:
+            found[name] = Known(row["kind"], labels)
+    return MappingProxyType(found)
