@@ -83,12 +83,8 @@ def installed(redis_server: RedisServer, postgres_database: str, tmp_path: Path)
 def test_they_run_reload_stop_and_come_back(installed: Installed) -> None:
     supervisord = installed.supervisord
     started = {name: supervisord.wait_for_state(name, "RUNNING", 40) for name in (EXPORTER, SINK, LISTENER)}
-    up = wait_for(
-        lambda: len(found := installed.samples(EXPORTER, "supervisor_process_up")) == 3 and found,
-        20,
-        what="all are seen",
-    )
-    assert set(up.values()) == {1.0}
+    all_up = {LISTENER: 1.0, EXPORTER: 1.0, SINK: 1.0}
+    wait_for(lambda: installed.samples(EXPORTER, "supervisor_process_up") == all_up, 20, what="all are seen, and up")
     wait_for(
         lambda: installed.samples(EXPORTER, "depthgauge_listener_up") == {"main": 1.0}, 20, what="the listener lives"
     )
