@@ -6,21 +6,27 @@ No container engine is here, so images are not run: this machine's programs stan
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 import pytest
 
+from tests.plugins import dashboards, grafana_macros, grafana_promql, grafana_sql
 from tests.plugins.compose import Compose, make_secrets
-from tests.plugins.containers import Container, Stack, copy_mounted
+from tests.plugins.containers import Container, Network, Stack, copy_mounted
+from tests.plugins.prometheus import Prometheus
 from tests.plugins.stack_database import StackDatabase
 from tests.plugins.trixie import find_trixie
 from tests.plugins.waiting import wait_for
+
+T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.needs(
@@ -43,6 +49,17 @@ HEALTHY = ("python3", "-c", "import sys, urllib.request as r; r.urlopen(sys.argv
 """What is asked of Prometheus instead of `promtool check healthy`, which Debian 12's promtool does not know."""
 
 
+class StackPrometheus(Prometheus):
+    """The stack's own, asked from inside of its network."""
+
+    def __init__(self, network: Network) -> None:
+        self.port = 9090
+        self._network = network
+
+    def ask(self, path: str, **parameters: object) -> Any:
+        return self._network.ask(lambda: Prometheus.ask(self, path, **parameters))
+
+
 @dataclass(frozen=True)
 class Running:
     """The stack, once everything in it is healthy."""
@@ -50,6 +67,8 @@ class Running:
     stack: Stack
     database: StackDatabase
     secrets: Path
+    began: float
+    """When the last of it had been started, by the monotonic clock."""
 
     def secret(self, name: str) -> str:
         return (self.secrets / name).read_text()
@@ -63,21 +82,29 @@ class Running:
 
         return self.stack.network.ask(ask)
 
-    def prometheus(self, path: str) -> Any:
-        return json.loads(self.get(f"http://127.0.0.1:9090/api/v1/{path}"))["data"]
+    @property
+    def prometheus(self) -> "StackPrometheus":
+        return StackPrometheus(self.stack.network)
 
     def query(self, expression: str) -> dict[frozenset[tuple[str, str]], float]:
-        from urllib.parse import quote
+        return self.prometheus.query(expression)
 
-        found = self.prometheus(f"query?query={quote(expression)}")["result"]
-        return {frozenset(each["metric"].items()): float(each["value"][1]) for each in found}
+    @property
+    def reader(self) -> str:
+        """What Grafana logs in with."""
+        return self.database.dsn_of("depthgauge_reader", self.secret("reader_password"))
 
-    def select(self, dsn: str, statement: str) -> list[Any]:
-        def ask() -> list[Any]:
+    def on(self, dsn: str, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """Return what is done on a connection from inside of the stack's network."""
+
+        def ask() -> T:
             with psycopg.connect(dsn, connect_timeout=5) as connection:
-                return connection.execute(statement).fetchall()
+                return work(connection)
 
         return self.stack.network.ask(ask)
+
+    def select(self, dsn: str, statement: LiteralString) -> list[Any]:
+        return self.on(dsn, lambda connection: connection.execute(statement).fetchall())
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +127,7 @@ def running(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Itera
         url = re.search(r"--url=(\S+)", " ".join(compose.services["prometheus"].healthcheck))
         assert url is not None
         stack.up("prometheus", check=[*HEALTHY, f"{url[1]}/-/healthy"])
-        yield Running(stack, database, top / "secrets")
+        yield Running(stack, database, top / "secrets", time.monotonic())
     finally:
         stack.close()
         database.remove()
@@ -144,7 +171,7 @@ def test_no_secret_is_in_a_command_line_or_an_environment(running: Running) -> N
 
 
 def test_the_roles_can_do_what_they_are_for_and_no_more(running: Running) -> None:
-    reader = running.database.dsn_of("depthgauge_reader", running.secret("reader_password"))
+    reader = running.reader
     rows = wait_for(lambda: running.select(reader, "SELECT count(*) FROM depthgauge.snapshots")[0][0], 60, what="rows")
     assert rows > 0
     for dsn, statement in (
@@ -161,20 +188,21 @@ def test_the_roles_can_do_what_they_are_for_and_no_more(running: Running) -> Non
 
 
 def test_prometheus_scrapes_everything_and_has_its_rules(running: Running) -> None:
+    prometheus = running.prometheus
+
     def up() -> bool:
-        targets = running.prometheus("targets")["activeTargets"]
+        targets = prometheus.ask("targets")["activeTargets"]
         return bool(targets) and all(target["health"] == "up" for target in targets)
 
     wait_for(up, 60, what="all targets are up", step=0.5)
     config = container(running, "prometheus").service.mounts[0]
     told = (running.stack.folder / "top" / config.source).read_text()
     jobs = set(re.findall(r"job_name: (\S+)", told))
-    assert {target["labels"]["job"] for target in running.prometheus("targets")["activeTargets"]} == jobs
-    groups = running.prometheus("rules")["groups"]
-    rules = [rule for group in groups for rule in group["rules"]]
-    assert rules
+    assert {target["labels"]["job"] for target in prometheus.ask("targets")["activeTargets"]} == jobs
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    assert {rule["type"] for rule in rules} == {"recording", "alerting"}
     assert [rule for rule in rules if rule.get("lastError")] == []
-    (found,) = running.prometheus("alertmanagers")["activeAlertmanagers"]
+    (found,) = prometheus.ask("alertmanagers")["activeAlertmanagers"]
     assert found["url"].startswith("http://alertmanager:9093/")
 
 
@@ -203,13 +231,58 @@ def test_the_api_answers_with_its_token_live_and_from_history(running: Running) 
     assert set(live["pendingByQueue"]) == {"mail", "reports", "invoices"}
 
     def history() -> bool:
-        from datetime import UTC, datetime, timedelta
-
         now = datetime.now(UTC)
         span = f"start_date={(now - timedelta(hours=1)):%Y-%m-%dT%H:%M:%SZ}&end_date={(now + timedelta(minutes=1)):%Y-%m-%dT%H:%M:%SZ}"
         return bool(json.loads(running.get(f"{base}/historical?{span}", **token))["count"])
 
     wait_for(history, 60, what="history")
+
+
+def filled_from_prometheus(running: Running) -> dict[str, dict[str, bool]]:
+    """Return for each board which of its panels have something to show."""
+    now = time.time()
+    asked = grafana_promql.Asked(start=now - 300, end=now, step=15, scrape=15)
+    found: dict[str, dict[str, bool]] = {}
+    for uid, board in grafana_promql.boards().items():
+        panels = found[uid] = {}
+        for panel, target in dashboards.targets(board):
+            result, _ = grafana_promql.run(running.prometheus, board, target, asked)
+            name = dashboards.place(panel)
+            panels[name] = panels.get(name, False) or not grafana_promql.is_empty(result)
+    return found
+
+
+def filled_from_the_database(running: Running) -> dict[str, dict[str, bool]]:
+    """Return the same for the boards over the database, asked as the role that Grafana logs in as."""
+    now = datetime.now(UTC)
+    plain = grafana_macros.Asked(start=now - timedelta(minutes=5), end=now, timescaledb=True)
+
+    def look(connection: psycopg.Connection[Any]) -> dict[str, dict[str, bool]]:
+        found: dict[str, dict[str, bool]] = {}
+        for uid, board in grafana_sql.boards().items():
+            asked = replace(plain, variables=grafana_sql.all_chosen(connection, board, plain))
+            panels = found[uid] = {}
+            for target in grafana_sql.targets(board):
+                result, _ = grafana_sql.run(connection, target, asked)
+                name = f"{target.panel} {target.title}"
+                panels[name] = panels.get(name, False) or not grafana_promql.is_empty(result)
+        return found
+
+    return running.on(running.reader, look)
+
+
+@pytest.mark.parametrize("look", [filled_from_prometheus, filled_from_the_database])
+def test_the_dashboards_fill(running: Running, look: Callable[[Running], dict[str, dict[str, bool]]]) -> None:
+    """Most of every board within two minutes of the start; the rest wants failures, a longer time, or counters that RQ has not."""
+    latest: dict[str, dict[str, bool]] = {}
+
+    def most() -> bool:
+        latest.update(look(running))
+        return all(sum(panels.values()) > len(panels) / 2 for panels in latest.values())
+
+    left = max(1.0, running.began + 120 - time.monotonic())
+    wait_for(most, left, what=f"more than half of each board: {latest}", step=2)
+    assert len(latest) >= 3
 
 
 def test_redis_keeps_its_data_over_a_restart_and_everybody_finds_it_again(running: Running) -> None:
