@@ -176,6 +176,7 @@ def test_the_roles_can_do_what_they_are_for_and_no_more(running: Running) -> Non
     assert rows > 0
     for dsn, statement in (
         (reader, "DELETE FROM depthgauge.snapshots"),
+        (reader, "INSERT INTO depthgauge.snapshots DEFAULT VALUES"),
         (reader, "CREATE TABLE depthgauge.mine ()"),
         (running.secret("sink_dsn").replace("@timescaledb:", "@127.0.0.1:"), "DELETE FROM depthgauge.snapshots"),
     ):
@@ -262,6 +263,9 @@ def filled_from_the_database(running: Running) -> dict[str, dict[str, bool]]:
         for uid, board in grafana_sql.boards().items():
             asked = replace(plain, variables=grafana_sql.all_chosen(connection, board, plain))
             panels = found[uid] = {}
+            if not all(asked.variables.values()):
+                panels["there is nothing to choose from yet"] = False
+                continue
             for target in grafana_sql.targets(board):
                 result, _ = grafana_sql.run(connection, target, asked)
                 name = f"{target.panel} {target.title}"

@@ -1,5 +1,6 @@
 """deploy/supervisor/depthgauge.conf under a real supervisord: both daemons and the listener run, reload, stop and come back."""
 
+import os
 import re
 import sys
 import urllib.request
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
+from tests.plugins import no_new_code
 from tests.plugins.ports import free_port
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.repo import repo_root
@@ -52,7 +54,12 @@ class Installed:
 def config_at(folder: Path, ports: dict[str, int]) -> str:
     """Return the file with this folder's paths, as the user of the tests, and with ports that are free."""
     text = (repo_root() / "deploy" / "supervisor" / "depthgauge.conf").read_text()
-    text = text.replace("/opt/depthgauge/bin/depthgauge", f"{sys.executable} -m cli.main")
+    # What systemd's units forbid may as well be forbidden here, to see that nothing misses it.
+    bound = (
+        "setpriv --bounding-set=-all --inh-caps=-all --no-new-privs" if os.geteuid() == 0 else "setpriv --no-new-privs"
+    )
+    own = f"{bound} {sys.executable} {no_new_code.__file__} {sys.executable} -m cli.main"
+    text = text.replace("/opt/depthgauge/bin/depthgauge", own)
     for path, own in (("/etc/depthgauge", ""), ("/var/lib/depthgauge", "/state"), ("/var/log/depthgauge", "/log")):
         text = text.replace(path, f"{folder}{own}")
     text = re.sub(r"^user=depthgauge\n", "", text, flags=re.MULTILINE).replace(
