@@ -154,3 +154,25 @@ def test_no_password_stands_in_a_line_that_starts_something() -> None:
         started = re.findall(r"^(?:exec |command=)(.*)$", text, re.MULTILINE)
         assert started, name
         assert not [line for line in started if re.search(r"\$|`|--requirepass|://[^/]*@", line)], name
+
+
+def test_grafana_finds_what_it_is_provisioned_with(compose: Compose) -> None:
+    service = compose.services["grafana"]
+    mounts = {mount.target: repo_root() / mount.source for mount in service.mounts if not mount.is_volume}
+    provisioning = mounts["/etc/grafana/provisioning"]
+    providers = YAML(typ="safe", pure=True).load((provisioning / "dashboards" / "depthgauge.yml").read_text())[
+        "providers"
+    ]
+    for provider in providers:
+        (target,) = (target for target in mounts if f"{provider['options']['path']}/".startswith(f"{target}/"))
+        folder = Path(provider["options"]["path"].replace(target, str(mounts[target])))
+        assert list(folder.rglob("*.json")), provider
+    sources = YAML(typ="safe", pure=True).load((provisioning / "datasources" / "depthgauge.yml").read_text())
+    for source in sources["datasources"]:
+        host, _, port = source["url"].removeprefix("http://").partition(":")
+        other = compose.services[host]
+        assert set(other.networks) & set(service.networks), host
+        assert int(port) in {5432, *(other.port_of(each.split(":")[1]) for each in other.ports)}, source["url"]
+    assert compose.services["timescaledb"].environment["POSTGRES_DB"] in {
+        source["jsonData"].get("database") for source in sources["datasources"]
+    }

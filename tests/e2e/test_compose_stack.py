@@ -8,25 +8,20 @@ import json
 import re
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.plugins import dashboards, grafana_macros, grafana_promql, grafana_sql
 from tests.plugins.compose import Compose, make_secrets
-from tests.plugins.containers import Container, Network, Stack, copy_mounted
-from tests.plugins.prometheus import Prometheus
+from tests.plugins.compose_stack import Running, filled_from_prometheus, filled_from_the_database
+from tests.plugins.containers import Stack, copy_mounted
 from tests.plugins.stack_database import StackDatabase
 from tests.plugins.trixie import find_trixie
 from tests.plugins.waiting import wait_for
-
-T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.needs(
@@ -49,64 +44,6 @@ HEALTHY = ("python3", "-c", "import sys, urllib.request as r; r.urlopen(sys.argv
 """What is asked of Prometheus instead of `promtool check healthy`, which Debian 12's promtool does not know."""
 
 
-class StackPrometheus(Prometheus):
-    """The stack's own, asked from inside of its network."""
-
-    def __init__(self, network: Network) -> None:
-        self.port = 9090
-        self._network = network
-
-    def ask(self, path: str, **parameters: object) -> Any:
-        return self._network.ask(lambda: Prometheus.ask(self, path, **parameters))
-
-
-@dataclass(frozen=True)
-class Running:
-    """The stack, once everything in it is healthy."""
-
-    stack: Stack
-    database: StackDatabase
-    secrets: Path
-    began: float
-    """When the last of it had been started, by the monotonic clock."""
-
-    def secret(self, name: str) -> str:
-        return (self.secrets / name).read_text()
-
-    def get(self, url: str, **headers: str) -> str:
-        """GET a page from inside of the stack's network."""
-
-        def ask() -> str:
-            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
-                return str(answer.read().decode())
-
-        return self.stack.network.ask(ask)
-
-    @property
-    def prometheus(self) -> "StackPrometheus":
-        return StackPrometheus(self.stack.network)
-
-    def query(self, expression: str) -> dict[frozenset[tuple[str, str]], float]:
-        return self.prometheus.query(expression)
-
-    @property
-    def reader(self) -> str:
-        """What Grafana logs in with."""
-        return self.database.dsn_of("depthgauge_reader", self.secret("reader_password"))
-
-    def on(self, dsn: str, work: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """Return what is done on a connection from inside of the stack's network."""
-
-        def ask() -> T:
-            with psycopg.connect(dsn, connect_timeout=5) as connection:
-                return work(connection)
-
-        return self.stack.network.ask(ask)
-
-    def select(self, dsn: str, statement: LiteralString) -> list[Any]:
-        return self.on(dsn, lambda connection: connection.execute(statement).fetchall())
-
-
 @pytest.fixture(scope="module")
 def running(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     trixie = find_trixie()
@@ -120,21 +57,18 @@ def running(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Itera
     stack = Stack(compose, folder)
     database = StackDatabase(trixie, compose.services["timescaledb"], stack.network, top / "secrets")
     try:
-        database.up()
-        # In the order of `depends_on`.
-        for name in ("redis", "workers", "migrate", "roles", "exporter", "sink", "alertmanager"):
-            stack.up(name)
         url = re.search(r"--url=(\S+)", " ".join(compose.services["prometheus"].healthcheck))
         assert url is not None
-        stack.up("prometheus", check=[*HEALTHY, f"{url[1]}/-/healthy"])
+        instead = {"prometheus": [*HEALTHY, f"{url[1]}/-/healthy"]}
+        for name in stack.order():
+            if name == "timescaledb":
+                database.up()
+            elif name != "grafana":
+                stack.up(name, check=instead.get(name))
         yield Running(stack, database, top / "secrets", time.monotonic())
     finally:
         stack.close()
         database.remove()
-
-
-def container(running: Running, name: str) -> Container:
-    return running.stack.containers[name]
 
 
 def test_everybody_is_who_the_file_says_and_may_do_nothing_else(running: Running) -> None:
@@ -196,7 +130,7 @@ def test_prometheus_scrapes_everything_and_has_its_rules(running: Running) -> No
         return bool(targets) and all(target["health"] == "up" for target in targets)
 
     wait_for(up, 60, what="all targets are up", step=0.5)
-    config = container(running, "prometheus").service.mounts[0]
+    config = running.container("prometheus").service.mounts[0]
     told = (running.stack.folder / "top" / config.source).read_text()
     jobs = set(re.findall(r"job_name: (\S+)", told))
     assert {target["labels"]["job"] for target in prometheus.ask("targets")["activeTargets"]} == jobs
@@ -222,6 +156,23 @@ def test_workers_queues_and_processes_are_seen(running: Running) -> None:
     assert running.query('jobqueue_jobs_kept{queue="invoices",result="failed"} > 0') == {}
 
 
+def test_without_the_workers_processes_only_their_resources_are_missing(running: Running) -> None:
+    """What docs/compose.md says of the line `pid`: the exporter's own command, among no processes but its own."""
+
+    def processes(*, alone: bool) -> tuple[list[Any], dict[str, int]]:
+        command = ["depthgauge", "snapshot", "--config.file", "/etc/depthgauge/depthgauge.toml"]
+        done = running.container("exporter").run(command, alone=alone)
+        (supervisor,) = json.loads(done.stdout)["supervisors"]
+        return supervisor["processes"], {each["queue"]: each["processes"] for each in supervisor["workers"]}
+
+    beside, served = processes(alone=False)
+    assert any(process.get("resources") for process in beside)
+    apart, still_served = processes(alone=True)
+    assert [process["name"] for process in apart] == [process["name"] for process in beside]
+    assert not any(process.get("resources") for process in apart)
+    assert served == still_served == {"mail": 3, "reports": 1}
+
+
 def test_the_api_answers_with_its_token_live_and_from_history(running: Running) -> None:
     token = {"Authorization": f"Bearer {running.secret('api_token')}"}
     base = "http://127.0.0.1:10139/api/system/queue"
@@ -237,42 +188,6 @@ def test_the_api_answers_with_its_token_live_and_from_history(running: Running) 
         return bool(json.loads(running.get(f"{base}/historical?{span}", **token))["count"])
 
     wait_for(history, 60, what="history")
-
-
-def filled_from_prometheus(running: Running) -> dict[str, dict[str, bool]]:
-    """Return for each board which of its panels have something to show."""
-    now = time.time()
-    asked = grafana_promql.Asked(start=now - 300, end=now, step=15, scrape=15)
-    found: dict[str, dict[str, bool]] = {}
-    for uid, board in grafana_promql.boards().items():
-        panels = found[uid] = {}
-        for panel, target in dashboards.targets(board):
-            result, _ = grafana_promql.run(running.prometheus, board, target, asked)
-            name = dashboards.place(panel)
-            panels[name] = panels.get(name, False) or not grafana_promql.is_empty(result)
-    return found
-
-
-def filled_from_the_database(running: Running) -> dict[str, dict[str, bool]]:
-    """Return the same for the boards over the database, asked as the role that Grafana logs in as."""
-    now = datetime.now(UTC)
-    plain = grafana_macros.Asked(start=now - timedelta(minutes=5), end=now, timescaledb=True)
-
-    def look(connection: psycopg.Connection[Any]) -> dict[str, dict[str, bool]]:
-        found: dict[str, dict[str, bool]] = {}
-        for uid, board in grafana_sql.boards().items():
-            asked = replace(plain, variables=grafana_sql.all_chosen(connection, board, plain))
-            panels = found[uid] = {}
-            if not all(asked.variables.values()):
-                panels["there is nothing to choose from yet"] = False
-                continue
-            for target in grafana_sql.targets(board):
-                result, _ = grafana_sql.run(connection, target, asked)
-                name = f"{target.panel} {target.title}"
-                panels[name] = panels.get(name, False) or not grafana_promql.is_empty(result)
-        return found
-
-    return running.on(running.reader, look)
 
 
 @pytest.mark.parametrize("look", [filled_from_prometheus, filled_from_the_database])
@@ -291,7 +206,7 @@ def test_the_dashboards_fill(running: Running, look: Callable[[Running], dict[st
 
 def test_redis_keeps_its_data_over_a_restart_and_everybody_finds_it_again(running: Running) -> None:
     ask = ["sh", "-c", 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" redis-cli "$@"', "sh"]
-    before = container(running, "redis")
+    before = running.container("redis")
     assert before.run([*ask, "set", "kept", "by the volume"]).stdout.strip() == "OK"
     assert before.stop() == 0
 
@@ -300,10 +215,10 @@ def test_redis_keeps_its_data_over_a_restart_and_everybody_finds_it_again(runnin
     assert after.run([*ask, "get", "kept"]).stdout.strip() == "by the volume"
     assert after.run(["redis-cli", "get", "kept"]).stdout.strip().startswith("NOAUTH")
     for name in ("workers", "exporter", "sink"):
-        wait_for(container(running, name).is_healthy, 60, what=f"{name} is healthy again", step=0.5)
+        wait_for(running.container(name).is_healthy, 60, what=f"{name} is healthy again", step=0.5)
 
 
 def test_they_stop_when_they_are_told_to(running: Running) -> None:
     for name in ("sink", "exporter", "workers", "prometheus", "alertmanager"):
-        assert container(running, name).stop() == 0, container(running, name).text[-2000:]
-    assert "Traceback" not in container(running, "exporter").text + container(running, "sink").text
+        assert running.container(name).stop() == 0, running.container(name).text[-2000:]
+    assert "Traceback" not in running.container("exporter").text + running.container("sink").text

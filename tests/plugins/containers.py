@@ -7,6 +7,7 @@ share one network namespace, in which every service's name is a name of the loop
 
 import contextlib
 import ctypes
+import graphlib
 import os
 import shlex
 import shutil
@@ -198,9 +199,12 @@ class Container:
         for secret in self.service.secrets:
             yield self._top / "secrets" / secret, f"{SECRETS}/{secret}", True
 
-    def run(self, command: Sequence[str], timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
-        """Run a command in the container, as its user: ``docker compose exec``."""
+    def run(
+        self, command: Sequence[str], *, timeout: float = 30.0, alone: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the container, as its user: ``docker compose exec``. ``alone``: among no processes but its own."""
         inside = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--root", "--wd", "--"]
+        inside += ["unshare", "--pid", "--fork", "--mount-proc"] if alone else []
         return subprocess.run(
             [*inside, *self._as_user(command)], check=False, capture_output=True, text=True, timeout=timeout
         )
@@ -257,6 +261,11 @@ class Stack:
                 image = owned.get(mount.target)
                 os.chown(volume, image.uid if image else service.uid, image.gid if image else service.gid)
                 volume.chmod(image.mode if image else 0o755)
+
+    def order(self) -> list[str]:
+        """Return the services in an order that `depends_on` allows; fail where there is none."""
+        waits = {name: set(service.depends_on) for name, service in self.compose.services.items()}
+        return list(graphlib.TopologicalSorter(waits).static_order())
 
     def make(self, name: str) -> Container:
         """Return a service, not yet started; what its files name is in ``top``."""
