@@ -19,7 +19,7 @@ STOP_TIMEOUT = 20.0
 
 
 class Prometheus:
-    """One server; ``query`` gives the samples of an instant query by their labels."""
+    """One server; ``query`` gives the samples of an instant query by their labels. Targets of one job have commas between."""
 
     def __init__(
         self, folder: Path, targets: dict[str, str], *, rules: str | None = None, alertmanager: str | None = None
@@ -29,7 +29,7 @@ class Prometheus:
         config: dict[str, Any] = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in targets.items()
+                {"job_name": job, "static_configs": [{"targets": target.split(",")}]} for job, target in targets.items()
             ],
         }
         if rules is not None:
@@ -54,23 +54,31 @@ class Prometheus:
 
     def query(self, expression: str) -> dict[frozenset[tuple[str, str]], float]:
         """Return the values of an instant query by labels (without the metric's name, job and instance)."""
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            body: dict[str, Any] = json.load(answer)
-        assert body["status"] == "success", body
         found = {}
-        for result in body["data"]["result"]:
+        for result in self._ask(expression):
             labels = {
                 key: value for key, value in result["metric"].items() if key not in {"__name__", "job", "instance"}
             }
             found[frozenset(labels.items())] = float(result["value"][1])
         return found
 
+    def query_all(self, expression: str) -> list[dict[str, str]]:
+        """Return all labels of an instant query's series, job and instance among them."""
+        return [dict(result["metric"]) for result in self._ask(expression)]
+
     def one(self, expression: str) -> float | None:
         """Return the value of a query that has one result; None where it has none."""
         found = list(self.query(expression).values())
         assert len(found) <= 1, found
         return found[0] if found else None
+
+    def _ask(self, expression: str) -> list[dict[str, Any]]:
+        url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            body: dict[str, Any] = json.load(answer)
+        assert body["status"] == "success", body
+        results: list[dict[str, Any]] = body["data"]["result"]
+        return results
 
     def rule_problems(self) -> dict[str, str]:
         """Return what rules could not be evaluated, by name."""
