@@ -68,6 +68,7 @@ def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     Changes are counted for each exporter by itself: where another one takes over nothing has changed. A queue that had
     heads of both kinds had two heads at least.
     """
+    # Prometheus 3 leaves the first moment of a window out, so a queue that was emptied right then did not fall: hence the minimum.
     on = f"on ({c.queue})"
     stored = c.each_queue("max", f"changes({c.of_exporters('jobqueue_oldest_job_timestamp_seconds')}[{window}])")
     seen = c.each_queue("max", f"changes({c.of_exporters('jobqueue_head_first_seen_timestamp_seconds')}[{window}])")

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.rules.table import ALERTS, GROUPS, THRESHOLDS
+from tests.plugins.alertmanager import selected
 from tests.plugins.metric_table import metric_table
 from tests.plugins.repo import repo_root
 from tests.plugins.rule_files import FILES
@@ -147,6 +148,39 @@ def test_every_alert_is_tested_at_its_threshold_one_step_below_and_with_a_missed
         (missed,) = [test for test in tests if f"{alert.name} survives a missed scrape" in test["name"]]
         about_scrapes = any(series["series"].startswith("up{") for series in missed["input_series"])
         assert about_scrapes or any("stale" in series["values"] for series in missed["input_series"])
+
+
+def test_inhibitions_join_alerts_by_labels_that_both_carry(proofs: list[dict[str, Any]]) -> None:
+    """Alertmanager takes a label that both lack for equal: a wrong list would hold back everything."""
+    carried: dict[str, list[set[str]]] = {}
+    for test in proofs:
+        for look in test.get("alert_rule_test", ()):
+            for expected in look["exp_alerts"]:
+                carried.setdefault(look["alertname"], []).append(set(expected["exp_labels"]))
+    pairs = set()
+    config = loaded((repo_root() / "prometheus" / "alertmanager.yml").read_text(encoding="utf-8"))
+    for rule in config["inhibit_rules"]:
+        sources, targets = selected(rule["source_matchers"]), selected(rule["target_matchers"])
+        assert sources
+        assert targets
+        assert not sources & targets
+        equal = set(rule.get("equal", ()))
+        for source in sources:
+            assert all(equal <= labels for labels in carried[source]), f"{source} has not always the labels {equal}"
+        for target in targets:
+            assert any(equal <= labels for labels in carried[target]), f"{target} never has the labels {equal}"
+        pairs |= {(source, target) for source in sources for target in targets}
+    assert pairs >= {
+        ("SupervisorDown", "SupervisorProcessFatal"),
+        ("SupervisorDown", "SupervisorProcessCrashLoop"),
+        ("JobQueueRedisDown", "JobQueueNoWorkers"),
+        ("JobQueueNoWorkers", "JobQueueWaitCritical"),
+        ("JobQueueStuck", "JobQueueWaitTooLong"),
+        ("JobQueueWaitCritical", "JobQueueWaitTooLong"),
+        ("DepthgaugeSnapshotStale", "SupervisorDown"),
+        ("DepthgaugeSpoolFilling", "DepthgaugeBusDown"),
+        ("DepthgaugeSinkCannotWrite", "DepthgaugeSinkLagging"),
+    }
 
 
 @pytest.mark.needs("promtool")

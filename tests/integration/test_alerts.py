@@ -15,10 +15,9 @@ import yaml
 from click.testing import CliRunner
 
 from cli.main import main
-from cli.rules.table import ALERTS
 from depthgauge.secrets import Secret
 from sink.migrate import migrate
-from tests.plugins.alertmanager import Alertmanager, MakeAlertmanager
+from tests.plugins.alertmanager import Alertmanager, MakeAlertmanager, selected
 from tests.plugins.daemons import MakeDaemon
 from tests.plugins.prometheus import MakePrometheus, Prometheus
 from tests.plugins.redis_server import RedisServer
@@ -115,6 +114,40 @@ def test_jobs_without_workers_are_told_from_the_exporter_to_the_alertmanager(
     assert prometheus.rule_problems() == {}
 
 
+@pytest.mark.needs("prometheus", "redis-server", "rq")
+def test_an_alert_outlives_the_exporter_that_raised_it(
+    make_daemon: MakeDaemon, make_prometheus: MakePrometheus, redis_server: RedisServer
+) -> None:
+    """Two exporters know one Redis; the one that reads it is killed, and the other takes over."""
+    with redis.Redis(port=redis_server.port) as client:
+        rq.Queue("mail", connection=client).enqueue("builtins.print")
+    config = (
+        "supervisor = []\n[exporter]\ninterval = 1\nhost = '{}'\n"
+        f"[[redis]]\nname = 'default'\nurl = '{redis_server.url}'\n[bus]\nurl = '{redis_server.url}'\n"
+    )
+    exporters = [make_daemon("exporter", config.format(host)).ready() for host in ("web-1", "web-2")]
+    prometheus = make_prometheus(
+        rules=printed("--selector", 'job="exporter"', "--threshold", "jobqueue.no_workers=2s"),
+        exporter=",".join(each.url.removeprefix("http://") for each in exporters),
+    )
+
+    def holder() -> str | None:
+        told = prometheus.query_all('jobqueue_jobs{state="waiting"}')
+        return told[0]["instance"] if len(told) == 1 else None
+
+    wait_for(lambda: states(prometheus, "JobQueueNoWorkers") == {"mail": "firing"}, 30)
+    before = wait_for(holder, 20, what="one of the two reads the Redis")
+    since = prometheus.query('ALERTS_FOR_STATE{alertname="JobQueueNoWorkers"}')
+    (killed,) = [each for each in exporters if each.url.endswith(before)]
+    killed.kill()
+
+    wait_for(lambda: holder() not in {None, before}, 20, what="the other reads it")
+    assert states(prometheus, "JobQueueNoWorkers") == {"mail": "firing"}
+    assert prometheus.query('ALERTS_FOR_STATE{alertname="JobQueueNoWorkers"}') == since
+    assert prometheus.query('count_over_time(ALERTS{alertname=~"JobQueue(RedisDown|Stuck|Wait.*)"}[5m])') == {}
+    assert prometheus.query('ALERTS{alertname="DepthgaugeExporterDown", alertstate="pending"}')
+
+
 @pytest.fixture
 def alertmanager(make_alertmanager: MakeAlertmanager) -> Alertmanager:
     return make_alertmanager(alertmanager_yml())
@@ -125,32 +158,14 @@ def inhibitions() -> list[dict[str, Any]]:
     return found
 
 
-def named(matchers: list[str]) -> set[str]:
-    """Return the alerts that matchers of a name select."""
-    (matcher,) = matchers
-    _, operator, value = matcher.split(" ", 2)
-    pattern = value.strip('"') if operator == "=~" else re.escape(value)
-    return {alert.name for alert in ALERTS if re.fullmatch(pattern, alert.name)}
-
-
-def test_every_inhibition_names_alerts_that_exist_and_none_inhibits_itself() -> None:
-    for rule in inhibitions():
-        sources, targets = named(rule["source_matchers"]), named(rule["target_matchers"])
-        assert sources
-        assert targets
-        assert not sources & targets
-        severities = {alert.name: alert.severity for alert in ALERTS}
-        assert any(severities[source] in {"critical", "warning"} for source in sources)
-
-
 @pytest.mark.needs("alertmanager")
 def test_what_says_more_holds_back_what_says_less(alertmanager: Alertmanager) -> None:
     """Each pair that an inhibition joins, with labels of its own, and beside it one that differs in one label."""
     fired: list[dict[str, str]] = []
     expected: set[tuple[str, str]] = set()
     for number, rule in enumerate(rule for rule in inhibitions() if rule.get("equal")):
-        for source in named(rule["source_matchers"]):
-            for target in named(rule["target_matchers"]):
+        for source in selected(rule["source_matchers"]):
+            for target in selected(rule["target_matchers"]):
                 place = f"{number}-{source}-{target}"
                 same = dict.fromkeys(rule["equal"], place)
                 fired += [{"alertname": source, **same}, {"alertname": target, **same}]

@@ -1,6 +1,7 @@
 """A real Alertmanager: alerts are given to it by its API, and it says which of them it holds back."""
 
 import json
+import re
 import shutil
 import subprocess
 import urllib.error
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from cli.rules.table import ALERTS
 from tests.plugins.ports import free_port
 from tests.plugins.waiting import wait_for
 
@@ -73,6 +75,14 @@ class Alertmanager:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+def selected(matchers: Sequence[str]) -> set[str]:
+    """Return the names of the alerts that an inhibition's matchers of a name select."""
+    (matcher,) = matchers
+    _, operator, value = matcher.split(" ", 2)
+    pattern = value.strip('"') if operator == "=~" else re.escape(value)
+    return {alert.name for alert in ALERTS if re.fullmatch(pattern, alert.name)}
 
 
 MakeAlertmanager: TypeAlias = Callable[[Path], Alertmanager]

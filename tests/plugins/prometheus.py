@@ -19,7 +19,7 @@ STOP_TIMEOUT = 20.0
 
 
 class Prometheus:
-    """One server; ``query`` gives the samples of an instant query by their labels."""
+    """One server; ``query`` gives the samples of an instant query by their labels. Targets of one job have commas between."""
 
     def __init__(
         self,
@@ -34,7 +34,10 @@ class Prometheus:
         config: dict[str, Any] = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [each] if isinstance(each, str) else [*each]}]}
+                {
+                    "job_name": job,
+                    "static_configs": [{"targets": each.split(",") if isinstance(each, str) else [*each]}],
+                }
                 for job, each in targets.items()
             ],
         }
@@ -78,6 +81,10 @@ class Prometheus:
             raise AssertionError(f"{path} {parameters}: {refusal.read().decode()}") from refusal
         assert body["status"] == "success", body
         return body["data"]
+
+    def query_all(self, expression: str) -> list[dict[str, str]]:
+        """Return all labels of an instant query's series, job and instance among them."""
+        return [dict(result["metric"]) for result in self.ask("query", query=expression)["result"]]
 
     def one(self, expression: str) -> float | None:
         """Return the value of a query that has one result; None where it has none."""

@@ -1,6 +1,6 @@
 """Proofs of the alerts about Depthgauge itself: exporters, bus, sinks."""
 
-from tests.plugins.rule_tests import SINK, WEB_1, Case, Firing, Proof, selector, series
+from tests.plugins.rule_tests import SINK, WEB_1, WEB_2, Case, Firing, Proof, selector, series
 
 HERE = {"instance": WEB_1, "job": "depthgauge-exporter"}
 THERE = {"instance": SINK, "job": "depthgauge-sink"}
@@ -74,7 +74,14 @@ EXPORTERS = (
         labels={**SOURCE, **HERE},
         summary="A source cannot be read.",
         description="processes proc could not be read for 15m by web-1:10139.",
-        below={"it is read a step earlier": {SOURCE_UP: "1 0x14 1x40"}},
+        below={
+            "it is read a step earlier": {SOURCE_UP: "1 0x14 1x40"},
+            "a Redis that one of two exporters reads": {
+                SOURCE_UP: "1x40",
+                series("depthgauge_source_up", SHARED): "0x40",
+                series("depthgauge_source_up", SHARED, instance=WEB_2): "1x40",
+            },
+        },
     ),
     Proof(
         alert="DepthgaugeConfigReloadFailed",
@@ -113,12 +120,12 @@ BUS = (
     Proof(
         alert="DepthgaugeSpoolFilling",
         severity="critical",
-        samples={SPOOL: "81x30", ROOM: "100x30"},
+        samples={SPOOL: "801x30", ROOM: "1000x30"},
         fires_at=5,
         labels=HERE,
         summary="The spool of an exporter is nearly full: history will be lost.",
-        description="The spool of web-1:10139 is 81% full, more than 80%.",
-        below={"four fifths": {SPOOL: "80x30"}},
+        description="The spool of web-1:10139 is 80.1% full, more than 80%.",
+        below={"four fifths": {SPOOL: "800x30"}},
     ),
     Proof(
         alert="DepthgaugeSnapshotsDropped",
@@ -218,7 +225,7 @@ EXPORTER_CASES = (
         alert="DepthgaugeSourceFailing",
         samples={
             series("depthgauge_source_up", SHARED): "0x8 stale",
-            series("depthgauge_source_up", SHARED, instance="web-2:10139"): "_x10 0x30",
+            series("depthgauge_source_up", SHARED, instance=WEB_2): "_x10 0x30",
         },
         quiet=(14,),
         firing={

@@ -55,6 +55,11 @@ PROOFS = (
         below={
             "ten minutes are not too long": {OLDEST: "0x10 60+60x30"},
             "it is taken a step earlier": {OLDEST: "0x13 _x30", WAITING: "1x13 0x30"},
+            "heads without stored times are taken, though more come than go": {
+                OLDEST: "_x40",
+                FIRST_SEEN: "0x4 300x4 600x4 900x4 1200x4 1500x9",
+                WAITING: "1+1x40",
+            },
         },
     ),
     Proof(
@@ -90,13 +95,13 @@ PROOFS = (
     Proof(
         alert="JobQueueFailureRatioHigh",
         severity="warning",
-        samples={COMPLETED: "0+80x40", FAILED: "0+10x40"},
+        samples={COMPLETED: "0+900x40", FAILED: "0+101x40"},
         fires_at=11,
         labels=Q,
         summary="Many jobs of a queue fail.",
-        description=f"{MAIL}: 11.11% of its jobs fail, more than 10%.",
+        description=f"{MAIL}: 10.09% of its jobs fail, more than 10%.",
         below={
-            "a few fail": {FAILED: "0+8x40"},
+            "one in ten": {FAILED: "0+100x40"},
             "too few to tell": {COMPLETED: "0+0.5x40", FAILED: "0+0.9x40"},
         },
     ),
@@ -132,6 +137,19 @@ MORE = (
         samples={WAITING: "4x60", FIRST_SEEN: "0x60"},
         quiet=(29,),
         firing={30: (PROOFS[4].firing,)},
+    ),
+    Case(
+        name="JobQueueStuck fires beside counters that stand still",
+        alert="JobQueueStuck",
+        samples={WAITING: "4x60", OLDEST: "0x60", WORKERS: "2x60", COMPLETED: "70x60", FAILED: "3x60"},
+        quiet=(29,),
+        firing={30: (PROOFS[4].firing,)},
+    ),
+    Case(
+        name="JobQueueStuck stays quiet: a missed scrape of a queue that is paused",
+        alert="JobQueueStuck",
+        samples={WAITING: "4x60", OLDEST: "0x60", PAUSED: "1x34 stale 1x25"},
+        quiet=(34, 35, 36),
     ),
     Case(
         name="JobQueueStuck says nothing where no head is known",

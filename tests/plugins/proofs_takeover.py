@@ -47,6 +47,12 @@ CASES = (
         firing={minute: (waits("JobQueueWaitTooLong", 10),) for minute in (13, 14, 18)},
     ),
     Case(
+        name="JobQueueWaitTooLong does not take a queue whose number falls for one of which nothing is taken",
+        alert="JobQueueWaitTooLong",
+        samples={**moved(JOBS, "9x7", "9x2 8x60", state="waiting"), **moved(FIRST_SEEN, "0x7", "600x60")},
+        quiet=tuple(range(10, 21)),
+    ),
+    Case(
         name="JobQueueWaitTooLong goes on although the other exporter sees a head without a time for the first time",
         alert="JobQueueWaitTooLong",
         samples={

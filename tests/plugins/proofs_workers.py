@@ -82,6 +82,12 @@ SILENT = (
         5,
         until=30,
     ),
+    fires(
+        "a missed scrape of a host that had workers is no silence",
+        {waiting(WEB_2): "3x40", workers(WEB_2): "0x40", workers(): "2x3 0x6 stale 0x30"},
+        9,
+        until=12,
+    ),
     fires("the registry is empty", {waiting(): "3x40", registry(): "2x3 0x40"}, 9),
     quiet(
         "the registry cannot be read any more, and had workers",
