@@ -30,11 +30,11 @@ from grafana.source.panels import (
     number,
     states,
 )
-from grafana.source.promql import BY_PROCESS, BY_QUEUE, OURS, down, instant, nobody, own, rows, series, up, wait
+from grafana.source.promql import BY_PROCESS, BY_QUEUE, OURS, down, instant, nobody, own, rows, series, top, up, wait
 
 LATE: Final = 600
 """Seconds of waiting from which a queue is late."""
-SPAWN: Final = Look(texts=texts({0: ("", "transparent"), 1: ("cannot be started", BAD)}), absent="")
+SPAWN: Final = Look(texts=texts({0: ("", "transparent"), 1: ("yes", BAD)}), absent="")
 LOST: Final = 'result=~"failed|dead"'
 TROUBLED: Final = 'state=~"FATAL|BACKOFF|UNKNOWN"'
 
@@ -148,7 +148,7 @@ def _jobs() -> Row:
             lines(
                 "Longest waits",
                 "How long the next job has waited, of the ten queues that wait longest. Dashed: a minute, ten minutes.",
-                series(f"topk(10, {wait(own)})", "{{queue}} ({{system}}, {{redis}})"),
+                series(top(10, wait(own)), "{{queue}} ({{system}}, {{redis}})"),
                 look=WAITING,
                 dashed=True,
             ),
@@ -172,8 +172,8 @@ def _jobs() -> Row:
             ),
             lines(
                 "Failed jobs that are kept",
-                "Failed and dead jobs that the queue systems still hold, by queue: what waits for a human.",
-                series(f"{kept} > 0", "{{queue}} {{result}} ({{system}}, {{redis}})"),
+                "Failed and dead jobs that the queue systems still hold, of the ten queues with most: what waits for a human.",
+                series(top(10, f"{kept} > 0"), "{{queue}} {{result}} ({{system}}, {{redis}})"),
                 stepped=True,
             ),
         ),
@@ -205,8 +205,8 @@ def _processes() -> Row:
             ),
             grid(
                 "Processes that do not run",
-                "Every process in another state than RUNNING, with the exit status of its last run: -1 is death by a "
-                "signal.",
+                "Every process in another state than RUNNING, with the exit status of its last run (-1 is death by a signal), "
+                "and whether supervisord tells a spawn error: see its log.",
                 rows(off),
                 rows(f"max {BY_PROCESS} ({own('supervisor_process_exit_status')})"),
                 rows(error),
@@ -285,7 +285,7 @@ def _health() -> Row:
                 "Fullest disks",
                 "Used room among used and available room, of the ten fullest file systems.",
                 instant(
-                    f"topk(10, max by (target, mountpoint) ({own('depthgauge_host_disk_used_ratio')}))",
+                    top(10, f"max by (target, mountpoint) ({own('depthgauge_host_disk_used_ratio')})"),
                     "{{target}} {{mountpoint}}",
                 ),
                 look=Look(unit="percentunit", minimum=0, maximum=1, steps=FULL, decimals=0),

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from depthgauge.histogram import Histogram, histogram_of
 from depthgauge.snapshot import (
     Cycle,
     KeptJobs,
@@ -35,6 +36,12 @@ STUCK: Final = timedelta(minutes=50)
 HOSTS: Final = ("web-1", "web-2")
 QUEUES: Final = ("mail", "default", "reports", *(f"tenant-{number:02}" for number in range(7)))
 PROCESSES: Final = ("mail", *(f"worker-{number:02}" for number in range(11)))
+SOURCES: Final = (
+    *(("supervisor", "main"), ("redis", "default"), ("redis_server", "default")),
+    *(("database", "app"), ("host", "web"), ("probe", "site")),
+)
+TIMES: Final = (0.002, 0.003, 0.003, 0.004, 0.02)
+"""Response times within each step."""
 TIMEOUT: Final = 60.0
 
 
@@ -78,6 +85,14 @@ def _lines(host: str, end: datetime) -> Iterator[str]:
 
 def _snapshot(host: str, number: int, now: datetime, end: datetime) -> Snapshot:
     stuck = max(timedelta(0), now - (end - STUCK))
+    slot = histogram_of(TIMES)
+    grown = Histogram(
+        count=slot.count * number,
+        sum=slot.sum * number,
+        max=slot.max,
+        buckets=tuple(each * number for each in slot.buckets),
+    )
+    response = health.response(total=grown)
     return Snapshot(
         host=host,
         run_id="r",
@@ -86,15 +101,16 @@ def _snapshot(host: str, number: int, now: datetime, end: datetime) -> Snapshot:
         taken_at=now,
         interval=STEP.total_seconds(),
         cycle=Cycle(seconds=0.05 + 0.01 * (number % 7)),
-        sources=(
-            SourceStatus(kind="redis", target="default", ok=True, seconds=0.002, last_success_at=now, observed_at=now),
+        sources=tuple(
+            SourceStatus(kind=kind, target=target, ok=True, seconds=0.002, last_success_at=now, observed_at=now)
+            for kind, target in SOURCES
         ),
         supervisors=(_supervisor(number, now, stuck),),
         queues=(RedisQueues(observed_at=now, redis="default", queues=tuple(_queues(number, now, stuck))),),
         redis_servers=(health.server(now, redis="default", used_memory_bytes=40_000_000 + 20_000 * number),),
-        databases=(health.database(now),),
+        databases=(health.database(now, response=response),),
         machine=health.machine(now, cpu_ratio=0.3 + 0.2 * math.sin(number / 40)),
-        probes=(health.probe(now),),
+        probes=(health.probe(now, response=response),),
     )
 
 
@@ -102,7 +118,7 @@ def _queues(number: int, now: datetime, stuck: timedelta) -> Iterator[Queue]:
     for place, name in enumerate(QUEUES):
         wave = 1 + math.sin(number / 30 + place)
         late = name == "mail" and stuck
-        waiting = int(stuck.total_seconds() / 5) if late else int(8 * wave)
+        waiting = int(stuck.total_seconds() / 5) if late else 1 + int(8 * wave)
         wait = stuck.total_seconds() if late else 3 * wave
         done = number * (place + 1) if not late else (number - int(stuck / STEP)) * (place + 1)
         yield Queue(
@@ -110,7 +126,7 @@ def _queues(number: int, now: datetime, stuck: timedelta) -> Iterator[Queue]:
             name=name,
             live=LiveJobs(waiting=waiting, active=0 if late else int(2 * wave), delayed=place, retry=place % 3),
             kept=KeptJobs(failed=place % 4, dead=place % 2),
-            head_eligible_at=now - timedelta(seconds=wait) if waiting else None,
+            head_eligible_at=now - timedelta(seconds=wait),
             completed_total=done,
             failed_total=done // 50,
             processing_seconds=0.2 + 0.05 * wave,

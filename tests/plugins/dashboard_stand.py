@@ -275,6 +275,8 @@ def running(folder: Path, dsn: str, app: str) -> Iterator[Stand]:
 def trouble(stand: Stand) -> None:
     """Take the bus and the database away for a moment, and ask for what is refused, until Prometheus has seen it."""
     seen = stand.prometheus.query
+    wait_for(lambda: seen('jobqueue_registry_workers_busy{queue="busy"} == 1'), 60, what="the worker is at work")
+    wait_for(lambda: stand.prometheus.one('sum(supervisor_processes{state="FATAL"})') == 2, 30, what="two are given up")
     with _away(stand.bus):
         wait_for(lambda: seen("depthgauge_spool_oldest_timestamp_seconds"), 30, what="snapshots wait in the spool")
         wait_for(lambda: seen("rate(depthgauge_sink_bus_errors_total[5s]) > 0"), 30, what="the sink misses the bus")

@@ -96,16 +96,20 @@ def legend(template: str, labels: Mapping[str, str]) -> str:
 
 def shown(panel: Json, results: Sequence[Result]) -> list[Row]:
     """Return the rows of a table panel as they are shown: merged, sorted, by the titles of the columns."""
-    merged: dict[tuple[tuple[str, object], ...], Row] = {}
+    merged: list[Row] = []
     for result in results:
         for cells in result.rows:
             row = dict(zip(result.columns, cells, strict=True))
-            labels = tuple((name, value) for name, value in row.items() if not name.startswith("Value"))
-            merged.setdefault(labels, dict(labels)).update(row)
+            # Grafana adds a row to all that do not contradict it.
+            agreeing = [each for each in merged if all(each.get(name) in {None, value} for name, value in row.items())]
+            for each in agreeing:
+                each.update(row)
+            if not agreeing:
+                merged.append(row)
     steps = {each["id"]: each["options"] for each in panel["transformations"]}
     titles = steps["organize"]["renameByName"]
     names = sorted(steps["filterFieldsByName"]["include"]["names"], key=steps["organize"]["indexByName"].__getitem__)
-    rows = [{titles.get(name, name): row.get(name) for name in names} for row in merged.values()]
+    rows = [{titles.get(name, name): row.get(name) for name in names} for row in merged]
     (sort,) = panel["options"]["sortBy"]
 
     def key(row: Row) -> tuple[bool, Any]:

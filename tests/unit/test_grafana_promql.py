@@ -109,3 +109,5 @@ def test_a_table_is_merged_sorted_and_renamed() -> None:
         {"Queue": "a", "Value #B": None, "Age": 1.0},
         {"Queue": "c", "Value #B": 3.0, "Age": None},
     ]
+    versions = Result(ref_id="B", columns=("Value #B",), rows=((2.0,),))
+    assert [row["Value #B"] for row in shown(panel, [first, versions])] == [2.0, 2.0]
