@@ -90,7 +90,7 @@ def _resources() -> Row:
         (
             lines(
                 "Memory",
-                "Resident memory of each process and its descendants, the highest over time.",
+                "Resident memory of each process and its descendants, at the beginning of each point.",
                 sql.series(worker_questions.memory()),
                 look=BYTES,
             ),
