@@ -2,7 +2,8 @@
 
 Each runs on this machine's own files in place of its image's, in a mount namespace of its own: with its command, user,
 environment, mounts and secrets at the very places that the compose file says, on a read-only root, without capabilities. All
-share one network namespace, in which every service's name is a name of the loopback address.
+share one network namespace, in which every service's name is a name of the loopback address, and one of processes, which ends
+with the test run however that ends.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
+
+import psutil
 
 from tests.plugins.compose import SECRETS, Compose, Service
 from tests.plugins.dockerfile import load_dockerfile
@@ -47,25 +50,26 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
 
 
 class Network:
-    """A network namespace with nothing in it but a loopback device that is up."""
+    """A network namespace with nothing in it but a loopback device that is up, and a namespace of processes."""
 
     def __init__(self) -> None:
-        # It keeps the namespace, and ends with this run however that ends.
-        keep = ("unshare", "--net", "setpriv", "--pdeathsig", "KILL", "sleep", "infinity")
-        self._keeper = subprocess.Popen(keep, stdin=subprocess.DEVNULL)
-        own = Path("/proc/self/ns/net").stat().st_ino
-        wait_for(lambda: self.path.stat().st_ino != own, what="a network namespace of its own")
+        bound = ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork", "--kill-child=KILL")
+        self._keeper = subprocess.Popen([*bound, "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        (first,) = wait_for(lambda: psutil.Process(self._keeper.pid).children(), what="the namespaces' first process")
+        wait_for(lambda: first.name() == "sleep", what="the namespaces' first process is itself")
+        self._folder = Path(f"/proc/{first.pid}/ns")
         subprocess.run([*self.enter, sys.executable, "-c", _LOOPBACK_UP], check=True)
         self._inside = ThreadPoolExecutor(max_workers=1, initializer=self._enter)
+        self._first = first.pid
 
     @property
     def path(self) -> Path:
-        return Path(f"/proc/{self._keeper.pid}/ns/net")
+        return self._folder / "net"
 
     @property
     def enter(self) -> tuple[str, ...]:
-        """The words before a command that runs it in here."""
-        return ("nsenter", f"--net={self.path}", "--")
+        """The words before a command that runs it in here, as a child of what they start."""
+        return ("nsenter", f"--net={self.path}", f"--pid={self._folder / 'pid'}", "--")
 
     def _enter(self) -> None:
         # One thread of this process has its sockets in the namespace. (os.setns is there from Python 3.12 on.)
@@ -78,14 +82,14 @@ class Network:
         return self._inside.submit(question).result(60)
 
     def pids(self) -> list[int]:
-        """Return the processes in here, the keeper aside."""
+        """Return the processes in here, the first one aside."""
         inside = self.path.stat().st_ino
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
                 if entry.name.isdecimal() and (entry / "ns" / "net").stat().st_ino == inside:
                     found.append(int(entry.name))
-        return [pid for pid in found if pid != self._keeper.pid]
+        return [pid for pid in found if pid != self._first]
 
     def close(self) -> None:
         self._inside.shutdown()
@@ -105,11 +109,13 @@ class Container:
         self._hosts = hosts
         self._stage = load_dockerfile()[service.target] if service.target else None
         self._process: subprocess.Popen[bytes] | None = None
+        self._main = 0
 
     @property
     def pid(self) -> int:
-        assert self._process is not None, f"{self.service.name} is not started"
-        return self._process.pid
+        """Its main process, by its number outside."""
+        assert self._main, f"{self.service.name} is not started"
+        return self._main
 
     @property
     def text(self) -> str:
@@ -144,6 +150,9 @@ class Container:
                 stderr=output,
                 start_new_session=True,
             )
+        process = psutil.Process(self._process.pid)
+        (main,) = wait_for(process.children, what=f"{self.service.name} is a process of its own")
+        self._main = main.pid
         return self
 
     def _as_user(self, command: Sequence[str]) -> list[str]:
@@ -164,7 +173,7 @@ class Container:
             f"mount -t overlay -o lowerdir=/,upperdir={root}/upper,workdir={root}/work overlay {root}/root",
             f"root={root}/root",
             'mount --rbind /dev "$root/dev"',
-            'mount --rbind /proc "$root/proc"',
+            'mount -t proc proc "$root/proc"',
             'mount --rbind /sys "$root/sys"',
         ]
         for path in needed():
@@ -203,7 +212,7 @@ class Container:
         self, command: Sequence[str], *, timeout: float = 30.0, alone: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the container, as its user: ``docker compose exec``. ``alone``: among no processes but its own."""
-        inside = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--root", "--wd", "--"]
+        inside = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--root", "--wd", "--"]
         inside += ["unshare", "--pid", "--fork", "--mount-proc"] if alone else []
         return subprocess.run(
             [*inside, *self._as_user(command)], check=False, capture_output=True, text=True, timeout=timeout
@@ -224,7 +233,7 @@ class Container:
         """SIGTERM, as an engine does; return its status."""
         assert self._process is not None
         if self._process.poll() is None:
-            self._process.terminate()
+            os.kill(self.pid, signal.SIGTERM)
         return self._process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
@@ -288,9 +297,6 @@ class Stack:
     def close(self) -> None:
         for container in reversed(self.containers.values()):
             container.kill()
-        for pid in self.network.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         self.network.close()
 
 
