@@ -9,20 +9,6 @@ from typing import Final
 _FRESH: Final = "$__timeTo()::timestamptz - interval '2 minutes'"
 """What is older than this is not known any more."""
 
-_LATEST: Final = """\
-WITH hosts AS (
-  SELECT host, redis, system, queue,
-         (array_agg(pending ORDER BY recorded_at DESC) FILTER (WHERE pending IS NOT NULL))[1] AS pending,
-         max(recorded_at) FILTER (WHERE pending IS NOT NULL) AS counted_at,
-         (array_agg(workers ORDER BY recorded_at DESC) FILTER (WHERE workers IS NOT NULL))[1] AS workers,
-         max(recorded_at) FILTER (WHERE workers IS NOT NULL) AS manned_at,
-         (array_agg(registry_workers ORDER BY recorded_at DESC) FILTER (WHERE registry_workers IS NOT NULL))[1] AS registered,
-         max(recorded_at) FILTER (WHERE registry_workers IS NOT NULL) AS registered_at
-  FROM depthgauge.worker_snapshots
-  WHERE $__timeFilter(recorded_at)
-  GROUP BY host, redis, system, queue
-)"""
-
 
 def wait() -> str:
     """Return for how many seconds the next job of each queue has been waiting."""
@@ -41,21 +27,29 @@ GROUP BY redis, system, queue"""
 def unserved() -> str:
     """Return how many jobs wait in each queue that no worker serves; 0 where somebody does, or nobody knows.
 
-    Not known is a host that had workers within the hour and cannot tell of them now, or a registry that cannot be read now.
+    A host's workers are the last ones known within the hour: where there were some, and their supervisor cannot be read now, they
+    are not taken to be gone. A registry is the same whoever reads it: what is told of it now counts, or what was told last.
     """
     return f"""\
-{_LATEST}, queues AS (
-  SELECT redis, system, queue, max(pending) FILTER (WHERE counted_at >= {_FRESH}) AS waiting,
-         coalesce(sum(workers) FILTER (WHERE manned_at >= {_FRESH}), 0)
-           + coalesce(max(registered) FILTER (WHERE registered_at >= {_FRESH}), 0) AS workers,
-         bool_or(workers IS NOT NULL OR registered IS NOT NULL) AS known,
-         coalesce(bool_or(workers > 0 AND manned_at < {_FRESH}), false)
-           OR coalesce(max(registered), 0) > 0 AND max(registered_at) < {_FRESH} AS doubtful
+WITH hosts AS (
+  SELECT host, redis, system, queue, max(pending) FILTER (WHERE recorded_at >= {_FRESH}) AS waiting,
+         (array_agg(workers ORDER BY recorded_at DESC) FILTER (WHERE workers IS NOT NULL))[1] AS workers,
+         (array_agg(registry_workers ORDER BY recorded_at DESC) FILTER (WHERE registry_workers IS NOT NULL))[1] AS registered,
+         max(recorded_at) FILTER (WHERE registry_workers IS NOT NULL) AS registered_at
+  FROM depthgauge.worker_snapshots
+  WHERE $__timeFilter(recorded_at)
+  GROUP BY host, redis, system, queue
+), queues AS (
+  SELECT redis, system, queue, max(waiting) AS waiting, bool_or(num_nonnulls(workers, registered) > 0) AS known,
+         coalesce(sum(workers), 0) + coalesce(
+           max(registered) FILTER (WHERE registered_at >= {_FRESH}),
+           (array_agg(registered ORDER BY registered_at DESC NULLS LAST))[1],
+           0
+         ) AS workers
   FROM hosts
   GROUP BY redis, system, queue
 )
-SELECT redis, system, queue,
-       (CASE WHEN known AND workers = 0 AND NOT doubtful THEN coalesce(waiting, 0) ELSE 0 END)::float8 AS value
+SELECT redis, system, queue, (CASE WHEN known AND workers = 0 THEN coalesce(waiting, 0) ELSE 0 END)::float8 AS value
 FROM queues"""
 
 

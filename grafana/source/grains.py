@@ -15,7 +15,9 @@ SPAN: Final = "$__unixEpochTo() - $__unixEpochFrom()"
 """How long the range is, in seconds."""
 RAW_UP_TO: Final = 6 * 3600
 """Up to this long a range is answered from raw rows."""
-FIVE_MINUTES_UP_TO: Final = 7 * 86_400
+RAW_HEALTH_UP_TO: Final = 86_400
+"""The same of health and performance, which have few rows a slot, and no rollup by five minutes."""
+FIVE_MINUTES_UP_TO: Final = 3 * 86_400
 """Up to this long a range is answered from rollups by five minutes, where there are such."""
 
 _PLACE: Final = re.compile(r"<(\w+)(?::(\w+))?>")
@@ -71,8 +73,8 @@ class Grain:
         return _PLACE.sub(put, question)
 
 
-def _raw(table: str) -> Grain:
-    return Grain(table=table, moment="recorded_at", width=15, up_to=RAW_UP_TO)
+def _raw(table: str, up_to: int = RAW_UP_TO) -> Grain:
+    return Grain(table=table, moment="recorded_at", width=15, up_to=up_to)
 
 
 def _five_minutes(table: str) -> Grain:
@@ -88,8 +90,10 @@ Family = tuple[Grain, ...]
 
 QUEUES: Final[Family] = (_raw("worker_snapshots"), _five_minutes("worker_snapshots"), _hours("worker_snapshots"))
 HOSTS: Final[Family] = (_raw("queue_metrics"), _five_minutes("queue_metrics"), _hours("queue_metrics"))
-HEALTH: Final[Family] = (_raw("system_health_metrics"), _hours("system_health_metrics"))
-PERFORMANCE: Final[Family] = (_raw("performance_metrics"), _hours("performance_metrics"))
+HEALTH: Final[Family] = (_raw("system_health_metrics", RAW_HEALTH_UP_TO), _hours("system_health_metrics"))
+PERFORMANCE: Final[Family] = (_raw("performance_metrics", RAW_HEALTH_UP_TO), _hours("performance_metrics"))
+RESPONSES: Final[Family] = (_raw("performance_metrics"), _hours("performance_metrics"))
+"""For what adds up histograms, which takes its time."""
 
 
 def conditions(family: Sequence[Grain]) -> list[str]:

@@ -6,7 +6,7 @@ summed histograms: neither is ever a mean of means.
 
 from typing import Final
 
-from grafana.source.grains import PERFORMANCE, Family, each, nested
+from grafana.source.grains import PERFORMANCE, RESPONSES, Family, each, nested
 
 OF_HOST: Final = "host IN (${host:sqlstring})"
 DATABASES: Final = "kind = 'database' AND target IN (${database:sqlstring})"
@@ -87,7 +87,7 @@ WHERE <when> AND $__timeFilter(<moment>) AND response_histogram IS NOT NULL AND 
 WITH buckets AS (
   SELECT $__timeGroup(moment, $__interval) AS bucket, target, n, cardinality(histogram) AS above, sum(samples)::float8 AS samples
   FROM (
-{nested(each(PERFORMANCE, rows), 2)}
+{nested(each(RESPONSES, rows), 2)}
   ) AS history CROSS JOIN LATERAL unnest(histogram) WITH ORDINALITY AS u (samples, n)
   WHERE samples > 0
   GROUP BY 1, target, n, above

@@ -27,6 +27,9 @@ STATE: Final = (
 UNEXPECTED: Final = "(expected IS FALSE OR to_state = 200)"
 """Events that nobody wanted: an exit status that is none of the program's exitcodes, or FATAL."""
 
+_SAMPLED: Final = "date_part('epoch', recorded_at)::bigint % greatest($__interval_ms / 1000, 60) < 60"
+"""The first minute of every point: a week of all rows would take long, and a row a point is what is drawn."""
+
 _NEWEST: Final = f"""\
 newest AS (
   SELECT DISTINCT ON ({KEY}) {KEY}, recorded_at, state, started_at, exit_status, rss_bytes, spawn_error
@@ -125,17 +128,17 @@ LIMIT 200"""
 
 
 def memory() -> str:
-    """Return the resident memory of every process."""
+    """Return the resident memory of every process at the beginning of each point."""
     return f"""\
 SELECT $__timeGroupAlias(recorded_at, $__interval), {NAME} AS metric, max(rss_bytes) AS value
 FROM depthgauge.process_snapshots
-WHERE $__timeFilter(recorded_at) AND rss_bytes IS NOT NULL AND {CHOSEN}
+WHERE $__timeFilter(recorded_at) AND {_SAMPLED} AND rss_bytes IS NOT NULL AND {CHOSEN}
 GROUP BY 1, {KEY}
 ORDER BY 1, 2"""
 
 
 def cpu() -> str:
-    """Return CPU seconds a second of every process: from the end of one stretch to the end of the next.
+    """Return CPU seconds a second of every process: from the beginning of one point to that of the next.
 
     What fell belongs to another run, which started from 0.
     """
@@ -143,7 +146,7 @@ def cpu() -> str:
 WITH readings AS (
   SELECT $__timeGroup(recorded_at, $__interval) AS bucket, {KEY}, max(recorded_at) AS moment, max(cpu_seconds) AS used
   FROM depthgauge.process_snapshots
-  WHERE $__timeFilter(recorded_at) AND cpu_seconds IS NOT NULL AND {CHOSEN}
+  WHERE $__timeFilter(recorded_at) AND {_SAMPLED} AND cpu_seconds IS NOT NULL AND {CHOSEN}
   GROUP BY 1, {KEY}
 ), steps AS (
   SELECT bucket, {KEY}, used, lag(used) OVER run AS before, date_part('epoch', moment - lag(moment) OVER run) AS seconds

@@ -1,5 +1,6 @@
 """Grafana's own alert rules fire on what they are for, and on nothing else, in each edition."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -8,6 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from depthgauge.secrets import Secret
+from sink.migrate import migrate
 from tests.plugins.grafana_alerts import Labels, firing, rendered, rules
 from tests.plugins.history import HOUR
 
@@ -90,11 +93,11 @@ class Fleet:
         )
 
 
-@pytest.fixture
-def fleet(each_edition: str) -> Iterator[Fleet]:
-    """Give a fleet that has had a calm hour, and whose run began three days ago."""
+@contextlib.contextmanager
+def calm_fleet(dsn: str) -> Iterator[Fleet]:
+    """Give a fleet that has been calm for a while, in a database that knows the role that evaluates."""
     start = datetime.now(UTC).replace(microsecond=0, second=0) - 3 * HOUR
-    with psycopg.connect(each_edition, autocommit=True, prepare_threshold=None) as connection:
+    with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as connection:
         days = [(start + number * timedelta(days=1)).date() for number in range(-4, 2)]
         asked = connection.execute("SELECT to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL")
         if asked.fetchone() == (True,):
@@ -104,7 +107,7 @@ def fleet(each_edition: str) -> Iterator[Fleet]:
         connection.execute("SELECT depthgauge.grant_reader('depthgauge_alert_reader')")
         try:
             with connection.transaction():
-                made.slots(120)
+                made.slots(30)
             made.start_process(3)
             made.upkeep()
             yield made
@@ -112,6 +115,21 @@ def fleet(each_edition: str) -> Iterator[Fleet]:
             connection.execute("RESET ROLE")
             connection.execute("DROP OWNED BY depthgauge_alert_reader")
             connection.execute("DROP ROLE depthgauge_alert_reader")
+
+
+@pytest.fixture
+def fleet(each_edition: str) -> Iterator[Fleet]:
+    """Give a calm fleet, once in each edition."""
+    with calm_fleet(each_edition) as made:
+        yield made
+
+
+@pytest.fixture
+def plain_fleet(postgres_database: str) -> Iterator[Fleet]:
+    """Give a calm fleet on plain PostgreSQL."""
+    migrate(Secret(postgres_database))
+    with calm_fleet(postgres_database) as made:
+        yield made
 
 
 def fired(fleet: Fleet, moment: datetime | None = None) -> dict[str, dict[Labels, float] | None]:
@@ -174,18 +192,23 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
     )
     assert described["SupervisorProcessFatal"] == "mail:mail_00 of supervisor main on web-1 is FATAL."
 
-    # Everything has stopped: what is silent is told, and upkeep; of queues and processes nothing is known.
+    # Everything has stopped: that is told, and upkeep; of queues and processes nothing is known. The Redis was behind before.
     later = fired(fleet, fleet.now + 2 * HOUR)
     assert {title for title, found in later.items() if found} == {
         "DepthgaugeSnapshotsMissing",
+        "DepthgaugeSourceSilent",
         "DepthgaugeUpkeepStalled",
     }
+    assert later["DepthgaugeSourceSilent"] == expected["DepthgaugeSourceSilent"]
     gone = fired(fleet, fleet.now + timedelta(days=2))
     assert gone["DepthgaugeSnapshotsMissing"] is None
     assert rules()["DepthgaugeSnapshotsMissing"]["noDataState"] == "Alerting"
 
 
-def test_who_serves_a_queue_is_told_only_where_it_is_known_and_what_is_lost_after_a_day(fleet: Fleet) -> None:
+@pytest.mark.needs("postgres")
+def test_who_serves_a_queue_is_told_only_where_it_is_known_and_what_is_lost_after_a_day(plain_fleet: Fleet) -> None:
+    fleet = plain_fleet
+
     def alarmed(**queue: Any) -> bool:
         fleet.queue |= queue
         fleet.slots(6)
@@ -197,6 +220,10 @@ def test_who_serves_a_queue_is_told_only_where_it_is_known_and_what_is_lost_afte
     assert not alarmed(registry_workers=1), "somebody works elsewhere"
     assert not alarmed(registry_workers=None), "the registry is away, and had workers a moment ago"
     assert alarmed(registry_workers=0)
+    # Another host had the lease a while ago, when there were some.
+    names = {"host": "web-2", "redis": "default", "system": "rq", "queue": "mail"}
+    fleet.add("worker_snapshots", **names, recorded_at=fleet.now - HOUR / 6, registry_workers=3)
+    assert alarmed()
     assert not alarmed(pending=0)
     assert not alarmed(pending=None), "the Redis is away"
 

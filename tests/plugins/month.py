@@ -2,7 +2,8 @@
 
 Two hosts read two Redis servers in turns, a day each. One queue falls behind for two hours every fifth day, and again in the last
 three hours; one process is FATAL for two hours every fifth day; counters start again; nobody works on ``invoices`` in the end.
-Rows are a minute apart, of the last seven hours 15 seconds; of processes, as they are kept, only the last week is there.
+Rows are five minutes apart, of the last 25 hours a minute, of the last seven hours 15 seconds; of processes, as they are kept,
+only the last week is there. Rollups are those of upkeep, computed by the same function.
 """
 
 from collections.abc import Iterator
@@ -175,20 +176,28 @@ class Month:
         connection.execute(f"SET ROLE {READER}")
         connection.execute("SET default_transaction_read_only = on")
         connection.execute("SET timezone = 'UTC'")
+        # What a server has by default; the one session of PGlite keeps what migrate set.
+        connection.execute('SET search_path = "$user", public')
         return connection
 
 
-def fill_month(dsn: str, end: datetime, *, grain: timedelta, fine: timedelta) -> None:
-    """Write a month of rows that ends at ``end``, fine ones in its last seven hours, and their rollups."""
+Steps = tuple[timedelta, timedelta, timedelta]
+"""How far apart rows are: first, in the last 25 hours, in the last seven hours."""
+SERVED: Final = (timedelta(minutes=5), timedelta(minutes=1), timedelta(seconds=15))
+SMALL: Final = (timedelta(minutes=20), timedelta(minutes=5), timedelta(minutes=1))
+
+
+def fill_month(dsn: str, end: datetime, steps: Steps) -> None:
+    """Write a month of rows that ends at ``end``, and their rollups."""
     start = (end - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0)
-    turn = (end - timedelta(hours=7)).replace(minute=0, second=0)
+    turns = (start, (end - timedelta(hours=25)).replace(minute=0), (end - timedelta(hours=7)).replace(minute=0))
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as connection:
         connection.execute("SET timezone = 'UTC'")
         days = [(start + timedelta(days=number)).date() for number in range(DAYS + 2)]
         asked = connection.execute("SELECT to_regprocedure('depthgauge.ensure_partitions(date[])') IS NOT NULL")
         if asked.fetchone() == (True,):
             connection.execute("SELECT depthgauge.ensure_partitions(%s)", (days,))
-        for begins, ends, step in ((start, turn, grain), (turn, end + fine, fine)):
+        for begins, ends, step in zip(turns, (*turns[1:], end + steps[2]), steps, strict=True):
             given = {"from": begins, "to": ends, "grain": step, "end": end}
             for statement in (_QUEUES, _HOSTS, _HEALTH, _PERFORMANCE):
                 connection.execute((_SLOTS + statement).encode(), given)
@@ -200,14 +209,15 @@ def fill_month(dsn: str, end: datetime, *, grain: timedelta, fine: timedelta) ->
             connection.execute(
                 "SELECT depthgauge.compute_buckets(%s, %s, %s)", (rollup, start, end + timedelta(hours=1))
             )
+        connection.execute("SET default_statistics_target = 10")
         connection.execute("ANALYZE")
 
 
-def made_month(edition: str, dsn: str, *, grain: timedelta, fine: timedelta) -> Month:
+def made_month(edition: str, dsn: str, steps: Steps) -> Month:
     """Migrate and fill an empty database, and make its reader."""
     migrate(Secret(dsn))
     end = datetime.now(UTC).replace(second=0, microsecond=0)
-    fill_month(dsn, end, grain=grain, fine=fine)
+    fill_month(dsn, end, steps)
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {READER}")
         connection.execute("SELECT depthgauge.grant_reader(%s::name)", (READER,))
@@ -216,7 +226,7 @@ def made_month(edition: str, dsn: str, *, grain: timedelta, fine: timedelta) -> 
 
 def _served_month(edition: str, server_dsn: str) -> Iterator[Month]:
     with fresh_database(server_dsn) as dsn:
-        yield made_month(edition, dsn, grain=timedelta(minutes=1), fine=timedelta(seconds=15))
+        yield made_month(edition, dsn, SERVED)
     with psycopg.connect(server_dsn, autocommit=True) as connection:
         connection.execute(f"DROP ROLE IF EXISTS {READER}")
 
@@ -237,7 +247,7 @@ def apache_month(timescale_server_dsn: str) -> Iterator[Month]:
 def community_month(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Month]:
     """Give the month in TimescaleDB's Community edition, with fewer rows, the oldest of them in the columnstore."""
     with community_server(tmp_path_factory.mktemp("community")) as dsn:
-        month = made_month("community", dsn, grain=timedelta(minutes=10), fine=timedelta(minutes=1))
+        month = made_month("community", dsn, SMALL)
         with psycopg.connect(dsn, autocommit=True) as connection:
             for _ in range(10):
                 connection.execute("SELECT depthgauge.compress_next()")
