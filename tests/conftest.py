@@ -26,6 +26,7 @@ pytest_plugins = [
     "tests.plugins.publishers",
     "tests.plugins.golden",
     "tests.plugins.prometheus",
+    "tests.plugins.alertmanager",
     "tests.plugins.reliability",
     "tests.plugins.stage",
     "tests.plugins.hour",

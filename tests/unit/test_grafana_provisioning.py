@@ -152,6 +152,20 @@ def test_rules_ask_the_provisioned_source_and_point_to_panels_that_exist() -> No
         assert re.fullmatch(r"[A-Z][^{]+\.", rule["annotations"]["summary"])
 
 
+def test_rules_that_prometheus_has_too_are_the_same_and_have_a_runbook() -> None:
+    document = yaml.safe_load((repo_root() / "prometheus" / "rules" / "depthgauge.yml").read_text())
+    there = {rule["alert"]: rule for group in document["groups"] for rule in group["rules"] if "alert" in rule}
+    for alert in alerts.alerts():
+        assert (alert.name in there) is not alert.own, alert.name
+        if not alert.own:
+            rule, sister = rules()[alert.name], there[alert.name]
+            assert rule["labels"] == sister["labels"]
+            assert rule["for"] == sister.get("for", "0s")
+            assert rule["annotations"]["summary"] == sister["annotations"]["summary"]
+            assert rule["annotations"]["runbook_url"] == sister["annotations"]["runbook_url"]
+            assert (repo_root() / "docs" / "runbooks" / f"{alert.name}.md").exists()
+
+
 def test_rules_of_our_own_are_told_of() -> None:
     page = (repo_root() / "docs" / "grafana.md").read_text()
     own = {alert.name for alert in alerts.alerts() if alert.own}
