@@ -94,9 +94,7 @@ class Prometheus:
 
     def rule_problems(self) -> dict[str, str]:
         """Return what rules could not be evaluated, by name."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/rules", timeout=5) as answer:
-            body: dict[str, Any] = json.load(answer)
-        rules = [rule for group in body["data"]["groups"] for rule in group["rules"]]
+        rules = [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
         assert rules
         return {rule["name"]: rule["lastError"] for rule in rules if rule["health"] != "ok"}
 
