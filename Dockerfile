@@ -1,4 +1,5 @@
 # syntax=docker/dockerfile:1
+# Two images: `depthgauge` (the last stage, so what `docker build .` makes) and `workers`, the sample of docker-compose.yml.
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/depthgauge
@@ -12,7 +13,22 @@ COPY sql sql
 COPY cli cli
 RUN /opt/depthgauge/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.13-slim
+FROM build AS build-workers
+COPY requirements/demo.txt requirements/
+# supervisord is there already: the exporter uses its library.
+RUN /opt/depthgauge/bin/pip install --no-cache-dir --require-virtualenv --constraint requirements/demo.txt rq
+
+FROM python:3.13-slim AS workers
+LABEL org.opencontainers.image.title="depthgauge-workers" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-workers /opt/depthgauge /opt/depthgauge
+ENV PATH=/opt/depthgauge/bin:$PATH PYTHONUNBUFFERED=1
+# supervisord's socket is in here; the exporter comes to it by the group.
+RUN install --directory --owner=10002 --group=10001 --mode=0750 /run/supervisor
+USER 10002:10001
+CMD ["supervisord", "--nodaemon", "--configuration", "/etc/supervisor/supervisord.conf"]
+
+FROM python:3.13-slim AS depthgauge
 LABEL org.opencontainers.image.title="depthgauge" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/depthgauge /opt/depthgauge

@@ -1,7 +1,8 @@
 """``make bench``, history's part: what questions take over 30 days at 15 s and 20 queues of one host.
 
 Fills a freshly migrated database of each kind that can be had here, has upkeep make its rollups, and prints medians: of the
-reader that the API uses (the answer as JSON included), and of the queries of sql/queries.sql. The servers are those of the tests.
+reader that the API uses (the answer as JSON included), of the queries of sql/queries.sql, and of the panels of the dashboard
+Queue history, as Grafana asks. The servers are those of the tests.
 """
 
 import argparse
@@ -9,7 +10,9 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import resources
 from typing import Final
 
@@ -22,6 +25,7 @@ from depthgauge.history_parameters import parse
 from depthgauge.secrets import Secret
 from sink.history import history_reader
 from sink.migrate import migrate
+from tests.plugins.grafana_sql import all_chosen, asked_for, boards, run, targets
 from tests.plugins.past import fill, roll_up
 from tests.plugins.timescale_server import fresh_database
 
@@ -88,6 +92,23 @@ def dashboards(dsn: str, edition: str, midnight: datetime, times: int) -> None:
             print(f"history     {edition}, query {name!r} over {days} d: {took:.0f} ms", flush=True)
 
 
+def panels(dsn: str, edition: str, midnight: datetime, times: int) -> None:
+    """Measure the panels of Queue history over several ranges; print a line for each range."""
+    board = boards()["depthgauge-queue-history"]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        for hours in (1, 6, 24, 7 * 24, 30 * 24):
+            asked = asked_for(midnight, timedelta(hours=hours), timescaledb=edition != "plain")
+            asked = replace(asked, variables=all_chosen(connection, board, asked))
+            took = {each.title: median(times, partial(run, connection, each, asked)) for each in targets(board)}
+            slowest = max(took, key=lambda title: took[title])
+            print(
+                f"history     {edition}, panels of {board['uid']} over {hours} h: median {statistics.median(took.values()):.0f} ms,"
+                f" longest {took[slowest]:.0f} ms ({slowest})",
+                flush=True,
+            )
+
+
 def main(times: int = 9, only: str | None = None) -> None:
     """Measure every kind of database."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -101,6 +122,7 @@ def main(times: int = 9, only: str | None = None) -> None:
                     print(f"history     {edition}: {rows} rows of queues in {DAYS} days", flush=True)
                     ask(dsn, edition, midnight, times)
                     dashboards(dsn, edition, midnight, times)
+                    panels(dsn, edition, midnight, times)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the reference pages of configuration and commands from the table of settings and the commands themselves.
+"""Writes the reference pages from the tables of settings, metrics and rules and from the commands themselves.
 
 ``python -m cli.reference FOLDER`` writes them; a test compares the pages with what would be written.
 """
@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from cli.main import main as depthgauge
+from cli.rules.page import alerts
 from cli.schema import DEFAULT_FILE, PREFIX, Key, Section
 from cli.table import all_sections
 from depthgauge.web_metrics import FAMILIES
@@ -142,6 +143,16 @@ _SINK_LABELS: Final = {
 }
 
 
+def metric_labels() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield the name, the type and the labels of every metric of both daemons."""
+    for metric in (*TABLE, *OWN):
+        yield metric.name, metric.type, metric.labels
+    for each in (*SINK_METRICS, *UPKEEP_METRICS):
+        yield each.name, each.kind, _SINK_LABELS.get(each.name, (each.label,) if each.label else ())
+    for family in FAMILIES:
+        yield family.name, family.kind, (family.label,) if family.label else ()
+
+
 def _metric_rows(rows: Iterable[tuple[str, str, tuple[str, ...], str]]) -> Iterator[str]:
     yield "| metric | type | labels | meaning |"
     yield "|---|---|---|---|"
@@ -153,6 +164,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "configuration.md": configuration,
     "commands.md": commands,
     "metrics.md": metrics,
+    "alerts.md": alerts,
 }
 
 

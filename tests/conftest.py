@@ -26,6 +26,8 @@ pytest_plugins = [
     "tests.plugins.publishers",
     "tests.plugins.golden",
     "tests.plugins.prometheus",
+    "tests.plugins.compose",
+    "tests.plugins.alertmanager",
     "tests.plugins.reliability",
     "tests.plugins.stage",
     "tests.plugins.hour",

@@ -138,11 +138,20 @@ ORDER BY host, target, recorded_at DESC"""
 
 
 def lost() -> str:
-    """Return how many snapshots of each host are missing from the ledger for good."""
+    """Return how many snapshots of each host are missing from the ledger for good, and nobody has told why."""
     return """\
-SELECT host, sum(snapshots)::float8 AS value
+SELECT host, sum(snapshots - dropped)::float8 AS value
 FROM depthgauge.find_gaps($__timeFrom()::timestamptz)
-WHERE state IN ('lost', 'dropped')
+WHERE state = 'lost'
+GROUP BY host"""
+
+
+def dropped() -> str:
+    """Return how many snapshots each host's exporter had to drop, as was told within the last hour."""
+    return """\
+SELECT host, sum(dropped)::float8 AS value
+FROM depthgauge.find_gaps($__timeFrom()::timestamptz)
+WHERE dropped > 0 AND after_at >= $__timeTo()::timestamptz - interval '1 hour'
 GROUP BY host"""
 
 

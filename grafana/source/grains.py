@@ -17,7 +17,7 @@ RAW_UP_TO: Final = 6 * 3600
 """Up to this long a range is answered from raw rows."""
 RAW_HEALTH_UP_TO: Final = 86_400
 """The same of health and performance, which have few rows a slot, and no rollup by five minutes."""
-FIVE_MINUTES_UP_TO: Final = 7 * 86_400
+FIVE_MINUTES_UP_TO: Final = 3 * 86_400
 """Up to this long a range is answered from rollups by five minutes, where there are such."""
 
 _PLACE: Final = re.compile(r"<(\w+)(?::(\w+))?>")

@@ -7,8 +7,9 @@ from grafana.source import history_variables, sql
 from grafana.source.board import POSTGRES, Board, Row
 from grafana.source.columns import Column
 from grafana.source.grains import HEALTH, PERFORMANCE
+from grafana.source.history_panels import lines
 from grafana.source.looks import BYTES, FULL, PER_SECOND, RATIO, SECONDS, TROUBLE, Look
-from grafana.source.panels import grid, lines
+from grafana.source.panels import grid
 from grafana.source.queue_history import process_marks
 
 _UP: Final = Look(unit="percentunit", minimum=0, maximum=1, decimals=2)
@@ -37,20 +38,20 @@ def _responses() -> Row:
             lines(
                 "Response time of databases and URLs",
                 "Median, 95th and 99th percentile of all samples in each stretch of time, from summed histograms: right to 19 %.",
-                sql.series(ask.percentiles()),
+                ask.percentiles(),
                 look=SECONDS,
             ),
             lines(
                 "Slowest answer",
                 "The longest response time of each stretch of time.",
-                sql.series(ask.slowest()),
+                ask.slowest(),
                 look=SECONDS,
                 width=6,
             ),
             lines(
                 "URLs that answered",
                 "Part of the attempts that got an answer which is no error.",
-                sql.series(ask.mean(HEALTH, "uptime_ratio", ask.PROBES, ask.BY_TARGET)),
+                ask.mean(HEALTH, "uptime_ratio", ask.PROBES, ask.BY_TARGET),
                 look=_UP,
                 width=6,
             ),
@@ -65,21 +66,21 @@ def _databases() -> Row:
             lines(
                 "Connections",
                 "Client connections, the highest over time, beside what the server allows.",
-                sql.series(ask.highest(HEALTH, "connections", ask.DATABASES, ask.BY_TARGET)),
-                sql.series(ask.last(HEALTH, "max_connections", ask.DATABASES, ask.BY_TARGET)),
+                ask.highest(HEALTH, "connections", ask.DATABASES, ask.BY_TARGET),
+                ask.last(HEALTH, "max_connections", ask.DATABASES, ask.BY_TARGET),
                 width=8,
             ),
             lines(
                 "Transactions",
                 "Transactions a second, their mean.",
-                sql.series(ask.mean(PERFORMANCE, "tps_current", ask.DATABASES, ask.BY_TARGET)),
+                ask.mean(PERFORMANCE, "tps_current", ask.DATABASES, ask.BY_TARGET),
                 look=PER_SECOND,
                 width=8,
             ),
             lines(
                 "Slow queries",
                 "Statements in progress for longer than the slow_query setting, the highest over time.",
-                sql.series(ask.highest(HEALTH, "slow_queries", ask.DATABASES, ask.BY_TARGET)),
+                ask.highest(HEALTH, "slow_queries", ask.DATABASES, ask.BY_TARGET),
                 look=TROUBLE,
                 width=8,
             ),
@@ -94,28 +95,28 @@ def _redis() -> Row:
             lines(
                 "Hit rate",
                 "Hits among the lookups of keys, their mean; Depthgauge's own lookups are among them.",
-                sql.series(ask.mean(HEALTH, "hit_rate", ask.REDIS, ask.BY_TARGET)),
+                ask.mean(HEALTH, "hit_rate", ask.REDIS, ask.BY_TARGET),
                 look=RATIO,
                 width=6,
             ),
             lines(
                 "Memory of Redis",
                 "Memory that the server uses, the highest over time, beside what it may use where there is a limit.",
-                sql.series(ask.highest(HEALTH, "memory_used_bytes", ask.REDIS, ask.BY_TARGET)),
-                sql.series(ask.last(HEALTH, "memory_max_bytes", ask.REDIS, ask.BY_TARGET)),
+                ask.highest(HEALTH, "memory_used_bytes", ask.REDIS, ask.BY_TARGET),
+                ask.last(HEALTH, "memory_max_bytes", ask.REDIS, ask.BY_TARGET),
                 look=BYTES,
                 width=6,
             ),
             lines(
                 "Clients",
                 "Clients connected, the highest over time.",
-                sql.series(ask.highest(HEALTH, "clients", ask.REDIS, ask.BY_TARGET)),
+                ask.highest(HEALTH, "clients", ask.REDIS, ask.BY_TARGET),
                 width=6,
             ),
             lines(
                 "Time of a PING",
                 "How long the server took to answer a PING, the highest over time.",
-                sql.series(ask.highest(HEALTH, "response_time", ask.REDIS, ask.BY_TARGET)),
+                ask.highest(HEALTH, "response_time", ask.REDIS, ask.BY_TARGET),
                 look=SECONDS,
                 width=6,
             ),
@@ -130,22 +131,22 @@ def _hosts() -> Row:
             lines(
                 "CPU of hosts",
                 "Busy time among all CPU time, its mean.",
-                sql.series(ask.mean(PERFORMANCE, "cpu_ratio", ask.MACHINES, ask.BY_HOST)),
+                ask.mean(PERFORMANCE, "cpu_ratio", ask.MACHINES, ask.BY_HOST),
                 look=_FULL,
                 width=8,
             ),
             lines(
                 "Memory of hosts",
                 "Memory that is not available to programs, the highest over time, beside all there is.",
-                sql.series(ask.highest(PERFORMANCE, "memory_used_bytes", ask.MACHINES, ask.BY_HOST)),
-                sql.series(ask.last(PERFORMANCE, "memory_total_bytes", ask.MACHINES, ask.BY_HOST)),
+                ask.highest(PERFORMANCE, "memory_used_bytes", ask.MACHINES, ask.BY_HOST),
+                ask.last(PERFORMANCE, "memory_total_bytes", ask.MACHINES, ask.BY_HOST),
                 look=BYTES,
                 width=8,
             ),
             lines(
                 "Disks, used",
                 "Used room among used and available room, as df counts, the highest over time.",
-                sql.series(ask.highest(HEALTH, "disk_used_ratio", ask.DISKS, ask.BY_DISK)),
+                ask.highest(HEALTH, "disk_used_ratio", ask.DISKS, ask.BY_DISK),
                 look=_FULL,
                 width=8,
                 dashed=True,
@@ -153,14 +154,14 @@ def _hosts() -> Row:
             lines(
                 "Disks, available",
                 "Room for ordinary users, the lowest over time.",
-                sql.series(ask.highest(HEALTH, "disk_available_bytes", ask.DISKS, ask.BY_DISK, lowest=True)),
+                ask.highest(HEALTH, "disk_available_bytes", ask.DISKS, ask.BY_DISK, lowest=True),
                 look=BYTES,
                 width=8,
             ),
             lines(
                 "Hosts up",
                 "Part of the last 24 hours in which the host was up, the lowest over time.",
-                sql.series(ask.highest(HEALTH, "uptime_ratio", ask.UPTIME, ask.BY_HOST, lowest=True)),
+                ask.highest(HEALTH, "uptime_ratio", ask.UPTIME, ask.BY_HOST, lowest=True),
                 look=_UP,
                 width=8,
             ),

@@ -30,7 +30,7 @@ from grafana.source.panels import (
     number,
     states,
 )
-from grafana.source.promql import BY_PROCESS, BY_QUEUE, OURS, down, instant, nobody, own, rows, series, up, wait
+from grafana.source.promql import BY_PROCESS, BY_QUEUE, OURS, down, instant, nobody, own, rows, series, top, up, wait
 
 LATE: Final = 600
 """Seconds of waiting from which a queue is late."""
@@ -148,7 +148,7 @@ def _jobs() -> Row:
             lines(
                 "Longest waits",
                 "How long the next job has waited, of the ten queues that wait longest. Dashed: a minute, ten minutes.",
-                series(f"topk(10, {wait(own)})", "{{queue}} ({{system}}, {{redis}})"),
+                series(top(10, wait(own)), "{{queue}} ({{system}}, {{redis}})"),
                 look=WAITING,
                 dashed=True,
             ),
@@ -172,8 +172,8 @@ def _jobs() -> Row:
             ),
             lines(
                 "Failed jobs that are kept",
-                "Failed and dead jobs that the queue systems still hold, by queue: what waits for a human.",
-                series(f"{kept} > 0", "{{queue}} {{result}} ({{system}}, {{redis}})"),
+                "Failed and dead jobs that the queue systems still hold, of the ten queues with most: what waits for a human.",
+                series(top(10, f"{kept} > 0"), "{{queue}} {{result}} ({{system}}, {{redis}})"),
                 stepped=True,
             ),
         ),
@@ -285,7 +285,7 @@ def _health() -> Row:
                 "Fullest disks",
                 "Used room among used and available room, of the ten fullest file systems.",
                 instant(
-                    f"topk(10, max by (target, mountpoint) ({own('depthgauge_host_disk_used_ratio')}))",
+                    top(10, f"max by (target, mountpoint) ({own('depthgauge_host_disk_used_ratio')})"),
                     "{{target}} {{mountpoint}}",
                 ),
                 look=Look(unit="percentunit", minimum=0, maximum=1, steps=FULL, decimals=0),

@@ -7,8 +7,10 @@ from grafana.source.board import PROMETHEUS, Board, Row
 from grafana.source.columns import Column
 from grafana.source.looks import BAD, BYTES, COUNT, CPU, GOOD, SECONDS, STATE, TROUBLE, WARN, Look, texts
 from grafana.source.panels import PROCESS_COLOURS, Panel, colour, grid, lines, number, states
-from grafana.source.promql import BY_PROCESS, SCOPE, down, instant, process, rows, series
+from grafana.source.promql import BY_PROCESS, SCOPE, down, instant, process, rows, series, top
 
+MOST: Final = 50
+"""Processes that the timeline shows at most."""
 PROCESS: Final = "{{process}} ({{group}}, {{supervisor}} {{instance}})"
 GROUP: Final = "{{group}} ({{supervisor}} {{instance}})"
 BY_GROUP: Final = "by (instance, supervisor, group)"
@@ -126,8 +128,9 @@ def _states() -> tuple[Panel, ...]:
     return (
         states(
             "States of processes",
-            "What state each process was in. What lasted less than the time between two snapshots may be missing.",
-            series(f"max {BY_PROCESS} ({process('supervisor_process_state')})", PROCESS),
+            f"What state each process was in; of more than {MOST} those that are worst, by the code of their state. What lasted "
+            "less than the time between two snapshots may be missing.",
+            series(top(MOST, f"max {BY_PROCESS} ({process('supervisor_process_state')})"), PROCESS),
             height=12,
         ),
         colour(

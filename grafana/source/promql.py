@@ -81,6 +81,11 @@ def nobody(select: Select) -> str:
     return f"(({jobs('waiting', select)} > bool 0) * on (redis, system, queue) ({workers(select)} == bool 0))"
 
 
+def top(count: int, expr: str) -> str:
+    """Return the highest series at each moment: with thousands of them a graph is slow and says nothing."""
+    return f"topk({count}, {expr})"
+
+
 def down(selector: str) -> str:
     """Return how many of these are 0."""
     return f"sum({selector} == bool 0)"

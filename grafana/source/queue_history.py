@@ -8,11 +8,12 @@ from grafana_foundation_sdk.models import common as models
 from grafana.source import annotations, history_variables, queue_questions, sql, worker_questions
 from grafana.source.board import POSTGRES, Board, Row
 from grafana.source.columns import Column
+from grafana.source.history_panels import POINTS, lines
 from grafana.source.looks import BAD, COUNT, NONE_IS_BAD, NONE_IS_GOOD, PER_SECOND, SECONDS, WAITING, Look
-from grafana.source.panels import JOB_STATES, bars, colour, grid, lines, number
+from grafana.source.panels import JOB_STATES, bars, colour, grid, number
 
 _FLEET: Final = "Of several hosts that read the same Redis the highest number counts."
-_ROWS: Final = "Up to 6 hours come from every snapshot, up to 7 days from five minutes, longer ranges from hours."
+_ROWS: Final = "Up to 6 hours come from every snapshot, up to 3 days from five minutes, longer ranges from hours."
 
 
 def board() -> Board:
@@ -91,20 +92,20 @@ def _waiting() -> Row:
             lines(
                 "Oldest job",
                 f"Age of the next job to run, the highest over time. {_ROWS}",
-                sql.series(queue_questions.backlog(queue_questions.OLDEST)),
+                queue_questions.backlog(queue_questions.OLDEST),
                 look=WAITING,
                 dashed=True,
             ),
             lines(
                 "Waiting jobs",
                 f"Jobs ready to run, the highest over time. {_FLEET}",
-                sql.series(queue_questions.backlog(queue_questions.PENDING)),
+                queue_questions.backlog(queue_questions.PENDING),
             ),
             colour(
                 lines(
                     "All jobs by state",
                     "Jobs of all queues chosen: waiting, processing, and delayed (for a time, for another attempt, for other jobs).",
-                    sql.series(queue_questions.totals()),
+                    queue_questions.totals(),
                     stacked=True,
                     width=8,
                 ),
@@ -117,13 +118,13 @@ def _waiting() -> Row:
             lines(
                 "Delayed jobs",
                 "Jobs that wait for their time, for another attempt or for other jobs.",
-                sql.series(queue_questions.backlog(queue_questions.DELAYED)),
+                queue_questions.backlog(queue_questions.DELAYED),
                 width=8,
             ),
             lines(
                 "Failed jobs kept",
                 "Jobs that failed for good, as long as the queue system keeps them.",
-                sql.series(queue_questions.backlog(queue_questions.FAILED)),
+                queue_questions.backlog(queue_questions.FAILED),
                 width=8,
             ),
         ),
@@ -137,19 +138,19 @@ def _work() -> Row:
             lines(
                 "Throughput",
                 "Jobs completed a second, of queues that have a true counter.",
-                sql.series(queue_questions.throughput()),
+                queue_questions.throughput(),
                 look=PER_SECOND,
                 width=8,
             ),
             bars(
                 "Completed in this range",
-                "Jobs completed between the first and the last reading of a true counter in the range.",
+                "Jobs completed from the first point of the range to its end, of queues that have a true counter.",
                 sql.series(queue_questions.completed()),
-            ),
+            ).max_data_points(POINTS),
             lines(
                 "Processing time",
                 "Mean time that a job takes, where the queue system tells it.",
-                sql.series(queue_questions.mean_of("avg_processing_time")),
+                queue_questions.mean_of("avg_processing_time"),
                 look=SECONDS,
                 width=8,
             ),
@@ -164,19 +165,19 @@ def _people() -> Row:
             lines(
                 "Jobs being processed",
                 f"Jobs taken and not finished yet, the highest over time. {_FLEET}",
-                sql.series(queue_questions.backlog(queue_questions.PROCESSING)),
+                queue_questions.backlog(queue_questions.PROCESSING),
                 width=8,
             ),
             lines(
                 "Workers by queue",
                 "RUNNING processes that serve the queue: the mean of each host, added up over hosts.",
-                sql.series(queue_questions.workers("workers", of_the_redis=False)),
+                queue_questions.workers("workers", of_the_redis=False),
                 width=8,
             ),
             lines(
                 "Registered workers by queue",
                 "Workers in the queue system's own registry, wherever they run: their mean.",
-                sql.series(queue_questions.workers("registry_workers", of_the_redis=True)),
+                queue_questions.workers("registry_workers", of_the_redis=True),
                 width=8,
             ),
         ),

@@ -105,7 +105,7 @@ ORDER BY 1, 2"""
 
 
 def _steps() -> str:
-    """Return the beginning of a statement: what true counters gained from one reading to the next.
+    """Return the beginning of a statement: what true counters gained from the end of one point to the end of the next.
 
     A counter that fell had started again from 0.
     """
@@ -115,9 +115,14 @@ FROM <table>
 WHERE <when> AND $__timeFilter(<moment>) AND completed IS NOT NULL AND {CHOSEN}"""
     return f"""\
 WITH readings AS (
-{nested(each(QUEUES, rows))}
+  SELECT $__timeGroup(moment, $__interval) AS bucket, host, redis, system, queue,
+         max(completed) AS completed, max(moment) AS moment
+  FROM (
+{nested(each(QUEUES, rows), 2)}
+  ) AS history
+  GROUP BY 1, host, redis, system, queue
 ), steps AS (
-  SELECT moment, host, redis, system, queue, completed, lag(completed) OVER run AS before,
+  SELECT bucket, redis, system, queue, host, completed, lag(completed) OVER run AS before,
          date_part('epoch', moment - lag(moment) OVER run) AS seconds
   FROM readings
   WINDOW run AS (PARTITION BY host, redis, system, queue ORDER BY moment)
@@ -130,15 +135,10 @@ _GAIN: Final = "CASE WHEN completed >= before THEN completed - before ELSE compl
 def throughput() -> str:
     """Return jobs completed a second, a line for each queue that has a true counter."""
     return f"""\
-{_steps()}, rates AS (
-  SELECT $__timeGroup(moment, $__interval) AS bucket, redis, system, queue,
-         sum({_GAIN})::float8 / sum(seconds) AS rate
-  FROM steps
-  WHERE seconds > 0
-  GROUP BY 1, host, redis, system, queue
-)
-SELECT bucket AS "time", {NAME} AS metric, max(rate) AS value
-FROM rates
+{_steps()}
+SELECT bucket AS "time", {NAME} AS metric, max(({_GAIN}) / seconds) AS value
+FROM steps
+WHERE seconds > 0
 GROUP BY bucket, redis, system, queue
 ORDER BY bucket, 2"""
 

@@ -6,9 +6,11 @@ from grafana.source import queue_table, variables
 from grafana.source.board import PROMETHEUS, Board, Row
 from grafana.source.columns import Column
 from grafana.source.looks import GOOD, PER_SECOND, RATIO, SECONDS, SINCE, TROUBLE, WAITING, WARN, Look, texts
-from grafana.source.panels import JOB_STATES, Panel, colour, grid, lines, number, states
-from grafana.source.promql import BY_QUEUE, SCOPE, backlog, instant, jobs, kept, queue, rows, series, wait, workers
+from grafana.source.panels import JOB_STATES, Panel, Target, colour, grid, lines, number, states
+from grafana.source.promql import BY_QUEUE, SCOPE, backlog, instant, jobs, kept, queue, rows, series, top, wait, workers
 
+MOST: Final = 25
+"""Queues that a graph shows at most."""
 NAME: Final = "{{queue}} ({{system}}, {{redis}})"
 FAILED: Final = 'result=~"failed|dead"'
 PAUSE: Final = Look(texts=texts({0: ("running", GOOD), 1: ("paused", WARN)}), absent="unknown")
@@ -19,7 +21,10 @@ def board() -> Board:
     return Board(
         uid="depthgauge-queues",
         title="Depthgauge / Queues",
-        description="How much waits in each queue and for how long, what gets done, and who works.",
+        description=(
+            "How much waits in each queue and for how long, what gets done, and who works. "
+            f"A graph by queue shows the {MOST} highest at each moment: choose fewer to see others."
+        ),
         source=PROMETHEUS,
         variables=(
             *variables.scope("depthgauge_build_info"),
@@ -93,14 +98,14 @@ def _backlog() -> tuple[Panel, ...]:
             "How long the next job has waited",
             "Age of the next job to run of each queue: 0 while nothing waits, absent where the system stores no time "
             "and the job has not been seen before. Dashed: a minute, ten minutes.",
-            series(wait(queue), NAME),
+            _lines(wait(queue)),
             look=WAITING,
             dashed=True,
         ),
         lines(
             "Waiting jobs",
             "Jobs of each queue that a worker may take now.",
-            series(jobs("waiting", queue), NAME),
+            _lines(jobs("waiting", queue)),
         ),
         colour(
             lines(
@@ -115,10 +120,15 @@ def _backlog() -> tuple[Panel, ...]:
             "Time to work off what waits",
             "Waiting jobs divided by the jobs that end a second: how long it takes if nothing is added. Only of queues "
             "whose system keeps true counters.",
-            series(f"{jobs('waiting', queue)} / ({_ended()} > 0)", NAME),
+            _lines(f"{jobs('waiting', queue)} / ({_ended()} > 0)"),
             look=SECONDS,
         ),
     )
+
+
+def _lines(expr: str) -> Target:
+    """Ask for a line a queue, of the queues with the highest values."""
+    return series(top(MOST, expr), NAME)
 
 
 def _ended() -> str:
@@ -134,21 +144,21 @@ def _throughput() -> tuple[Panel, ...]:
         lines(
             "Jobs completed a second",
             "Of queues whose system keeps a true counter.",
-            series(_rate("jobqueue_jobs_completed_total"), NAME),
+            _lines(_rate("jobqueue_jobs_completed_total")),
             look=PER_SECOND,
             width=8,
         ),
         lines(
             "Failures among the jobs that end",
             "Failed jobs among those that ended, of queues whose system keeps true counters.",
-            series(f"{_rate('jobqueue_jobs_failed_total')} / ({_ended()} > 0)", NAME),
+            _lines(f"{_rate('jobqueue_jobs_failed_total')} / ({_ended()} > 0)"),
             look=RATIO,
             width=8,
         ),
         lines(
             "Processing time",
             "Mean time of recent jobs, where the queue system tells it.",
-            series(backlog(queue("jobqueue_processing_seconds")), NAME),
+            _lines(backlog(queue("jobqueue_processing_seconds"))),
             look=SECONDS,
             width=8,
         ),
@@ -162,34 +172,34 @@ def _workers() -> tuple[Panel, ...]:
         lines(
             "Processes",
             "RUNNING processes that serve each queue, over all hosts. A queue that none was ever known to serve is absent.",
-            series(f"sum {BY_QUEUE} ({queue('jobqueue_workers')})", NAME),
+            _lines(f"sum {BY_QUEUE} ({queue('jobqueue_workers')})"),
             stepped=True,
             width=8,
         ),
         lines(
             "Registered workers",
             "Workers of each queue in the queue system's own registry, wherever they run.",
-            series(registry, NAME),
+            _lines(registry),
             stepped=True,
             width=8,
         ),
         lines(
             "Busy workers",
             "Registered workers that have a job, among all of the queue.",
-            series(f"{busy} / ({registry} > 0)", NAME),
+            _lines(f"{busy} / ({registry} > 0)"),
             look=RATIO,
             width=8,
         ),
         lines(
             "Waiting jobs for each worker",
             "How many jobs wait for each worker of the queue; absent where no worker is known.",
-            series(f"{jobs('waiting', queue)} / ({workers(queue)} > 0)", NAME),
+            _lines(f"{jobs('waiting', queue)} / ({workers(queue)} > 0)"),
             look=Look(minimum=0, decimals=1),
         ),
         states(
             "Paused queues",
             "Whether somebody has paused the queue, where the system can.",
-            series(backlog(queue("jobqueue_paused")), NAME),
+            _lines(backlog(queue("jobqueue_paused"))),
             look=PAUSE,
             width=12,
             height=8,

@@ -5,8 +5,9 @@ from grafana_foundation_sdk.models import common as models
 from grafana.source import history_variables, sql, worker_questions
 from grafana.source.board import POSTGRES, Board, Row
 from grafana.source.columns import Column
+from grafana.source.history_panels import lines
 from grafana.source.looks import BYTES, COUNT, CPU, STATE_WORDS, Look
-from grafana.source.panels import grid, lines, number, states
+from grafana.source.panels import grid, number, states
 from grafana.source.queue_history import process_marks
 
 
@@ -59,7 +60,7 @@ def _events() -> Row:
             lines(
                 "Starts",
                 "How often each process was started, restarts included.",
-                sql.series(worker_questions.starts()),
+                worker_questions.starts(),
                 width=8,
             ).draw_style(models.GraphDrawStyle.BARS),
             grid(
@@ -91,13 +92,13 @@ def _resources() -> Row:
             lines(
                 "Memory",
                 "Resident memory of each process and its descendants, at the beginning of each point.",
-                sql.series(worker_questions.memory()),
+                worker_questions.memory(),
                 look=BYTES,
             ),
             lines(
                 "CPU",
                 "CPU time a second of each process and its descendants; one whole CPU is 100 %.",
-                sql.series(worker_questions.cpu()),
+                worker_questions.cpu(),
                 look=CPU,
             ),
         ),
@@ -111,21 +112,21 @@ def _workers() -> Row:
             lines(
                 "Workers by queue and day",
                 "RUNNING processes that serve the queue, the mean of each day (UTC), added up over hosts.",
-                sql.series(worker_questions.by_day()),
+                worker_questions.by_day(),
                 look=Look(minimum=0, decimals=1),
                 width=8,
             ).draw_style(models.GraphDrawStyle.BARS),
             lines(
                 "Worker processes by host",
                 "RUNNING worker processes, each counted once whatever the number of its queues: their mean.",
-                sql.series(worker_questions.active_workers()),
+                worker_questions.active_workers(),
                 look=COUNT,
                 width=8,
             ),
             lines(
                 "Snapshots a minute",
                 "Snapshots of each host that the sink has written. Where a line falls, other panels show less than there was.",
-                sql.series(worker_questions.reports()),
+                worker_questions.reports(),
                 look=Look(minimum=0, decimals=1),
                 width=8,
             ),

@@ -1,6 +1,7 @@
 """The dashboards are fresh, fit the schema, and keep to the rules of Grafana's linter and our own."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def test_they_are_what_the_generator_writes(tmp_path: Path) -> None:
     assert stale(tmp_path) == ["prometheus/depthgauge-overview.json", "prometheus/old.json"]
     write(tmp_path)
     assert stale(tmp_path) == []
+
+
+def test_the_generator_says_what_is_not_fresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from grafana.source.main import main
+
+    def run(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["main", *words, str(tmp_path)])
+        return main()
+
+    assert run("--check") == 1
+    assert "prometheus/depthgauge-queues.json" in capsys.readouterr().err
+    assert run() == 0
+    assert run("--check") == 0
 
 
 def test_they_are_where_their_names_say(shelf: Shelf) -> None:

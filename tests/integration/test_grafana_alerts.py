@@ -157,7 +157,10 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
     # Everything is at its threshold: none of it is above.
     calm = fired(fleet)
     assert {title: found for title, found in calm.items() if found} == {}
-    assert [title for title, found in calm.items() if found is None] == ["DepthgaugeSnapshotsLost"]
+    assert [title for title, found in calm.items() if found is None] == [
+        "DepthgaugeSnapshotsLost",
+        "DepthgaugeSnapshotsDropped",
+    ]
 
     fleet.queue |= {"pending": 12, "oldest_job_age": 3601.0, "failed": 14, "workers": 0}
     fleet.state = 200
@@ -180,7 +183,8 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
         "DepthgaugeHostDiskFull": {some(host="web-1", target="the-disk"): 0.95},
         "DepthgaugeSnapshotsMissing": {some(host="web-2"): 330.0},
         "DepthgaugeSnapshotsLost": None,
-        "DepthgaugeUpkeepStalled": {},
+        "DepthgaugeSnapshotsDropped": None,
+        "DepthgaugeMaintenanceStale": {},
     }
     assert fired(fleet) == expected
     described = {title: _described(title, found) for title, found in expected.items() if found}
@@ -197,7 +201,7 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
     assert {title for title, found in later.items() if found} == {
         "DepthgaugeSnapshotsMissing",
         "DepthgaugeSourceSilent",
-        "DepthgaugeUpkeepStalled",
+        "DepthgaugeMaintenanceStale",
     }
     assert later["DepthgaugeSourceSilent"] == expected["DepthgaugeSourceSilent"]
     gone = fired(fleet, fleet.now + timedelta(days=2))
@@ -232,7 +236,14 @@ def test_who_serves_a_queue_is_told_only_where_it_is_known_and_what_is_lost_afte
     for ago, seq in ((timedelta(hours=30), 1), (timedelta(hours=29), 5)):
         moment = fleet.now - ago
         fleet.add("snapshots", seq=seq, recorded_at=moment, taken_at=moment, **ledger)
-    assert fired(fleet)["DepthgaugeSnapshotsLost"] == {some(host="web-3"): 3.0}
+    # Two others are missing now, and their exporter tells that it dropped them.
+    ledger = {"host": "web-4", "run_id": "new", "drops": '{"spool_full": 2}'}
+    for seq in (1, 4):
+        moment = fleet.now - HOUR / 6 + seq * SLOT
+        fleet.add("snapshots", seq=seq, recorded_at=moment, taken_at=moment, **ledger)
+    found = fired(fleet)
+    assert found["DepthgaugeSnapshotsLost"] == {some(host="web-3"): 3.0}
+    assert found["DepthgaugeSnapshotsDropped"] == {some(host="web-4"): 2.0}
 
 
 def _described(title: str, found: dict[Labels, float]) -> str:

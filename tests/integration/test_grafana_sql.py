@@ -2,7 +2,7 @@
 
 import statistics
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psycopg
@@ -107,3 +107,24 @@ def test_grafanas_role_can_do_nothing_but_read(plain_month: Month) -> None:
         connection.execute("SET default_transaction_read_only = off")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM depthgauge.queue_metrics")
+
+
+@pytest.mark.needs("community")
+def test_rows_in_the_columnstore_are_read_as_any_others(community_month: Month) -> None:
+    month = community_month
+    with psycopg.connect(month.dsn) as owner:
+        found = owner.execute(
+            "SELECT hypertable_name, max(range_end) FROM timescaledb_information.chunks WHERE is_compressed GROUP BY 1"
+        ).fetchall()
+    compressed: dict[str, datetime] = dict(found)
+    for uid, title, table in (
+        (UIDS[0], "Waiting jobs", "worker_snapshots"),
+        (UIDS[2], "Memory of Redis", "system_health_metrics"),
+        (UIDS[2], "Response time of databases and URLs", "performance_metrics"),
+    ):
+        asked = asked_for(compressed[table], 6 * HOUR, timescaledb=True)
+        with month.connect() as connection:
+            asked = replace(asked, variables=all_chosen(connection, boards()[uid], asked))
+            (target,) = [each for each in targets(boards()[uid]) if each.title == title and each.ref_id == "A"]
+            result, _ = run(connection, target, asked)
+        assert not is_empty(result), title

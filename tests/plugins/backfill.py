@@ -118,7 +118,7 @@ def _queues(number: int, now: datetime, stuck: timedelta) -> Iterator[Queue]:
     for place, name in enumerate(QUEUES):
         wave = 1 + math.sin(number / 30 + place)
         late = name == "mail" and stuck
-        waiting = int(stuck.total_seconds() / 5) if late else int(8 * wave)
+        waiting = int(stuck.total_seconds() / 5) if late else 1 + int(8 * wave)
         wait = stuck.total_seconds() if late else 3 * wave
         done = number * (place + 1) if not late else (number - int(stuck / STEP)) * (place + 1)
         yield Queue(
@@ -126,7 +126,7 @@ def _queues(number: int, now: datetime, stuck: timedelta) -> Iterator[Queue]:
             name=name,
             live=LiveJobs(waiting=waiting, active=0 if late else int(2 * wave), delayed=place, retry=place % 3),
             kept=KeptJobs(failed=place % 4, dead=place % 2),
-            head_eligible_at=now - timedelta(seconds=wait) if waiting else None,
+            head_eligible_at=now - timedelta(seconds=wait),
             completed_total=done,
             failed_total=done // 50,
             processing_seconds=0.2 + 0.05 * wave,

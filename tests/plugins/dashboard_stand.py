@@ -278,7 +278,8 @@ def trouble(stand: Stand) -> None:
     wait_for(lambda: seen('jobqueue_registry_workers_busy{queue="busy"} == 1'), 60, what="the worker is at work")
     wait_for(lambda: stand.prometheus.one('sum(supervisor_processes{state="FATAL"})') == 2, 30, what="two are given up")
     with _away(stand.bus):
-        wait_for(lambda: seen("depthgauge_spool_oldest_timestamp_seconds"), 30, what="snapshots wait in the spool")
+        waiting = "count_over_time(depthgauge_spool_oldest_timestamp_seconds[10s]) >= 3"
+        wait_for(lambda: seen(waiting), 30, what="snapshots wait in the spool")
         wait_for(lambda: seen("rate(depthgauge_sink_bus_errors_total[5s]) > 0"), 30, what="the sink misses the bus")
     wait_for(lambda: stand.prometheus.one("depthgauge_bus_up") == 1, 30, what="the bus is back")
     with _away(stand.database):

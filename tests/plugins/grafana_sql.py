@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import psycopg
 from tests.plugins import dashboards
 from tests.plugins.dashboards import Json, committed, plugin
 from tests.plugins.gallery import Result
-from tests.plugins.grafana_macros import Asked, expand
+from tests.plugins.grafana_macros import POINTS, Asked, expand, interval_for
 
 PLUGIN: Final = "grafana-postgresql-datasource"
 NUMBERS: Final = frozenset({20, 21, 23, 700, 701, 1700})
@@ -31,6 +31,12 @@ class Target:
     ref_id: str
     format: str
     text: str
+    points: int
+    """How many it wants at the most."""
+
+    def drawn(self, asked: Asked) -> Asked:
+        """Return the question with the interval that Grafana chooses for the panel."""
+        return replace(asked, interval=interval_for(asked.end - asked.start, points=self.points))
 
 
 def boards() -> dict[str, Json]:
@@ -48,6 +54,7 @@ def targets(board: Json) -> Iterator[Target]:
             ref_id=target["refId"],
             format=target["format"],
             text=target["rawSql"],
+            points=panel.get("maxDataPoints", POINTS),
         )
 
 
@@ -71,7 +78,7 @@ def run(connection: psycopg.Connection[Any], target: Target, asked: Asked) -> tu
     What Grafana would refuse or draw wrongly fails here: no column ``time``, times that do not ascend, two values of one line
     at one moment, columns that are neither numbers nor texts.
     """
-    statement = expand(target.text, asked).encode()
+    statement = expand(target.text, target.drawn(asked)).encode()
     began = time.perf_counter()
     cursor = connection.execute(statement)
     rows = cursor.fetchall()

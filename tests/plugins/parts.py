@@ -90,6 +90,16 @@ def find_tmpfs() -> str | None:
     return "may be mounted" if done.returncode == 0 else None
 
 
+def find_namespaces() -> str | None:
+    """Return a word where a process may have a file system and a network of its own, laid over this machine's."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return None
+    script = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w /mnt/r && mount -t overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w overlay /mnt/r"
+    command = ("unshare", "--mount", "--net", "sh", "-c", script)
+    done = subprocess.run(command, capture_output=True, timeout=PROBE_TIMEOUT, check=False)
+    return "may be made" if done.returncode == 0 else None
+
+
 def find_pgbouncer() -> str | None:
     """Return the pooler's version; Debian puts it where only root's PATH looks."""
     path = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -138,6 +148,11 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             ),
             Part(name="root", find=lambda: "uid 0" if os.geteuid() == 0 else None, how="run the tests as root"),
             Part(name="tmpfs", find=find_tmpfs, how="run the tests as root where mount is allowed"),
+            Part(
+                name="namespaces",
+                find=find_namespaces,
+                how="run the tests as root where unshare and an overlay of / are allowed",
+            ),
             Part(name="redis-server", find=lambda: version_of("redis-server", "--version"), how=apt("redis-server")),
             Part(name="chromium", find=find_chromium, how=apt("chromium", "chromium-driver")),
             Part(name="node", find=lambda: version_of("node", "--version"), how="install node"),
@@ -179,6 +194,11 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             ),
             Part(name="supervisord", find=lambda: distribution("supervisor", "supervisor"), how="make install"),
             Part(name="rq", find=lambda: distribution("rq", "rq"), how="make install"),
+            Part(
+                name="systemd-analyze",
+                find=lambda: version_of("systemd-analyze", "--version"),
+                how=apt("systemd"),
+            ),
             Part(name="libfaketime", find=find_libfaketime, how=apt("libfaketime")),
             Part(name="openssl", find=lambda: version_of("openssl", "version"), how=apt("openssl")),
             Part(name="git", find=lambda: version_of("git", "--version"), how=apt("git")),

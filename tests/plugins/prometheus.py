@@ -19,18 +19,33 @@ STOP_TIMEOUT = 20.0
 
 
 class Prometheus:
-    """One server; ``query`` gives the samples of an instant query by their labels."""
+    """One server; ``query`` gives the samples of an instant query by their labels. Targets of one job have commas between."""
 
-    def __init__(self, folder: Path, targets: Mapping[str, str | Sequence[str]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        targets: Mapping[str, str | Sequence[str]],
+        *,
+        rules: str | None = None,
+        alertmanager: str | None = None,
+    ) -> None:
         self.port = free_port()
         self._log = folder / "prometheus.log"
-        config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        config: dict[str, Any] = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [each] if isinstance(each, str) else [*each]}]}
+                {
+                    "job_name": job,
+                    "static_configs": [{"targets": each.split(",") if isinstance(each, str) else [*each]}],
+                }
                 for job, each in targets.items()
             ],
         }
+        if rules is not None:
+            (folder / "rules.yml").write_text(rules)
+            config["rule_files"] = ["rules.yml"]
+        if alertmanager is not None:
+            config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
         path = folder / "prometheus.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
         with self._log.open("wb") as log:
@@ -67,11 +82,21 @@ class Prometheus:
         assert body["status"] == "success", body
         return body["data"]
 
+    def query_all(self, expression: str) -> list[dict[str, str]]:
+        """Return all labels of an instant query's series, job and instance among them."""
+        return [dict(result["metric"]) for result in self.ask("query", query=expression)["result"]]
+
     def one(self, expression: str) -> float | None:
         """Return the value of a query that has one result; None where it has none."""
         found = list(self.query(expression).values())
         assert len(found) <= 1, found
         return found[0] if found else None
+
+    def rule_problems(self) -> dict[str, str]:
+        """Return what rules could not be evaluated, by name."""
+        rules = [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
+        assert rules
+        return {rule["name"]: rule["lastError"] for rule in rules if rule["health"] != "ok"}
 
     def stop(self) -> None:
         self._process.terminate()
@@ -91,13 +116,13 @@ MakePrometheus: TypeAlias = Callable[..., Prometheus]
 
 @pytest.fixture
 def make_prometheus(tmp_path: Path) -> Iterator[MakePrometheus]:
-    """Give a function that starts a Prometheus: ``make_prometheus(exporter="127.0.0.1:10139")``."""
+    """Give a function that starts a Prometheus: ``make_prometheus(exporter="127.0.0.1:10139")``, with rules if told."""
     started: list[Prometheus] = []
 
-    def make(**targets: str) -> Prometheus:
+    def make(*, rules: str | None = None, alertmanager: str | None = None, **targets: str) -> Prometheus:
         folder = tmp_path / f"prometheus-{len(started)}"
         folder.mkdir()
-        started.append(Prometheus(folder, targets))
+        started.append(Prometheus(folder, targets, rules=rules, alertmanager=alertmanager))
         return started[-1]
 
     yield make

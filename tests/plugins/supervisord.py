@@ -66,6 +66,7 @@ class Supervisord:
         identifier: str = "supervisor",
         daemonize: bool = False,
         listener: str | None = None,
+        sections: str = "",
     ) -> None:
         # pytest's own folders may be longer than the 107 bytes a unix socket's path may have.
         self.folder = Path(tempfile.mkdtemp(prefix="depthgauge-supervisord-"))
@@ -76,6 +77,7 @@ class Supervisord:
         self._identifier = identifier
         self._daemonize = daemonize
         self._listener = listener
+        self._sections = sections
         self._process: subprocess.Popen[bytes] | None = None
         self._transports: list[Any] = []
         self._pid: int | None = None
@@ -177,7 +179,7 @@ class Supervisord:
         parts.extend(f"[group:{group}]\nprograms={','.join(names)}\n" for group, names in groups.items())
         if self._listener is not None:
             parts.append(f"[eventlistener:depthgauge]\n{self._listener}\nstderr_logfile={self.listener_log}\n")
-        return "\n".join(parts)
+        return "\n".join([*parts, self._sections])
 
     @property
     def listener_log(self) -> Path:

@@ -22,6 +22,7 @@ COMMANDS = (
     "check",
     "history",
     "quarantine",
+    "rules",
     "demo",
     "listen",
     "healthcheck",

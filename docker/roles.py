@@ -1,0 +1,55 @@
+"""Makes the database roles of docker-compose.yml after the migration: the sink's, which writes, and the one that only reads.
+
+Names and passwords are those in the connection strings of the secrets. It may run as often as one likes: on a new volume it
+makes the roles, on an old one it sets their passwords, so a secret is changed by writing it anew and `docker compose up`.
+"""
+
+import sys
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL, Identifier, Literal
+
+SECRETS = Path("/run/secrets")
+GRANTS = {"sink_dsn": "grant_writer", "history_dsn": "grant_reader"}
+
+
+def secret(name: str) -> str:
+    """Return what is in a secret's file."""
+    return (SECRETS / name).read_text(encoding="utf-8").strip()
+
+
+def make(owner: psycopg.Connection, name: str, password: str) -> str:
+    """Make a role that may log in, or give it this password; return what was done.
+
+    The server is told the password's hash, so that it stands in no log there.
+    """
+    there = owner.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
+    digest = owner.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+    verb = SQL("CREATE ROLE" if there is None else "ALTER ROLE")
+    owner.execute(SQL("{} {} LOGIN PASSWORD {}").format(verb, Identifier(name), Literal(digest)))
+    return "made" if there is None else "kept, its password set"
+
+
+def main() -> None:
+    """Make the roles; end with status 1 and a sentence where that fails."""
+    owner_dsn = secret("owner_dsn")
+    owner_name = conninfo_to_dict(owner_dsn)["user"]
+    with psycopg.connect(owner_dsn, connect_timeout=10, application_name="depthgauge-roles") as owner:
+        for file, grant in GRANTS.items():
+            login = conninfo_to_dict(secret(file))
+            name, password = str(login["user"]), str(login["password"])
+            if name == owner_name:
+                print(f"{file}: {name} is the owner, nothing to grant")
+                continue
+            done = make(owner, name, password)
+            owner.execute(SQL("SELECT depthgauge.{}(%s)").format(Identifier(grant)), (name,))
+            print(f"{file}: role {name} {done}, {grant}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (psycopg.Error, OSError) as exc:
+        sys.exit(f"cannot make the database roles of /run/secrets: {exc}")
