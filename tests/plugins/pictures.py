@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from tests.plugins.gallery import Result
@@ -190,7 +191,9 @@ def _table(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     ]
     height = min(1.0, (len(told) + 1) / (LINES + 1))
     texts = [[text[:40] for text, _ in row] for row in told]
-    made = axes.table(texts, colLabels=headings, bbox=(0, 1 - height, 1, height), cellLoc="left", colLoc="left")
+    made = axes.table(
+        texts, colLabels=headings, bbox=Bbox.from_bounds(0, 1 - height, 1, height), cellLoc="left", colLoc="left"
+    )
     made.auto_set_font_size(value=False)
     made.set_fontsize(6.5)
     for (row, column), cell in made.get_celld().items():
