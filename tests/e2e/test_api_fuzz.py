@@ -23,11 +23,13 @@ RATE = 40
 """Requests a second: below what a client may ask."""
 HISTORY = "/api/system/queue/historical"
 CONFIG = f"""
+warnings.display = ["missing_auth", "missing_test_data", "missing_deserializer", "unresolvable_reference", "rate_limited"]
 [[operations]]
 include-path = "{HISTORY}"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", "400", "429"]
 """
-"""A schema cannot say that a range ends after its begin, or that a cursor is one that was given: 400 is right there."""
+"""A schema cannot say that a range ends after its begin, or that a cursor is one that was given: 400 is right there, and on a
+slow machine, which asks less often, it may be most of the answers (the warning ``validation_mismatch``)."""
 
 
 @pytest.mark.timeout(180)

@@ -1,12 +1,11 @@
-"""Every metric that Depthgauge serves, as queries see it, out of the page that the table of metrics is printed to."""
+"""Every metric that Depthgauge serves, as queries see it, with its kind; see tests/plugins/metric_table.py for labels alone."""
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-from cli.reference import metrics as reference
+from cli.reference import metric_labels
 from depthgauge.snapshot import KeptJobs, LiveJobs, ProcessState
 
 OTHERS: Final = MappingProxyType(
@@ -33,8 +32,6 @@ CLOSED: Final = MappingProxyType(
 )
 """Labels that have these values and no others."""
 
-_ROW: Final = re.compile(r"^\| `(?P<name>\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \|", re.MULTILINE)
-
 
 @dataclass(frozen=True)
 class Known:
@@ -48,11 +45,10 @@ class Known:
 def known_metrics() -> MappingProxyType[str, Known]:
     """Return all metrics by the names that queries use: a histogram is its three."""
     found: dict[str, Known] = {name: Known(kind) for name, kind in OTHERS.items()}
-    for row in _ROW.finditer(reference()):
-        name, labels = row["name"], frozenset(re.findall(r"`(\w+)`", row["labels"]))
-        if row["kind"] == "histogram":
-            found[f"{name}_bucket"] = Known("counter", labels | {"le"})
-            found[f"{name}_sum"] = found[f"{name}_count"] = Known("counter", labels)
+    for name, kind, labels in metric_labels():
+        if kind == "histogram":
+            found[f"{name}_bucket"] = Known("counter", frozenset((*labels, "le")))
+            found[f"{name}_sum"] = found[f"{name}_count"] = Known("counter", frozenset(labels))
         else:
-            found[name] = Known(row["kind"], labels)
+            found[name] = Known(kind, frozenset(labels))
     return MappingProxyType(found)

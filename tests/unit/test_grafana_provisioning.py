@@ -7,7 +7,6 @@ import jsonschema
 import pytest
 import yaml
 
-from grafana.source import alert_file, alerts
 from tests.plugins.grafana_alerts import alert_file as read_alert_file
 from tests.plugins.grafana_alerts import rules, seconds
 from tests.plugins.grafana_sql import boards
@@ -115,6 +114,8 @@ def test_the_scrape_interval_is_the_data_sources() -> None:
 
 
 def test_without_prometheus_only_the_dashboards_over_the_database_are_there() -> None:
+    from grafana.source import alert_file
+
     path = repo_root() / "grafana" / "provisioning-database-only" / "dashboards" / "depthgauge.yml"
     (provider,) = yaml.safe_load(path.read_text())["providers"]
     assert provider["type"] == "file"
@@ -123,6 +124,8 @@ def test_without_prometheus_only_the_dashboards_over_the_database_are_there() ->
 
 
 def test_rules_have_keys_that_grafana_knows() -> None:
+    from grafana.source import alerts
+
     jsonschema.validate(read_alert_file(), FILE)
     found = read_alert_file()
     assert len({rule["uid"] for rule in rules().values()}) == len(alerts.alerts()) == len(rules())
@@ -138,6 +141,8 @@ def test_no_installation_gets_both_kinds_of_rules() -> None:
 
 
 def test_rules_ask_the_provisioned_source_and_point_to_panels_that_exist() -> None:
+    from grafana.source import alerts
+
     shown = {(uid, str(panel["id"])): panel["title"] for uid, board in boards().items() for panel in board["panels"]}
     for alert in alerts.alerts():
         rule = rules()[alert.name]
@@ -153,6 +158,8 @@ def test_rules_ask_the_provisioned_source_and_point_to_panels_that_exist() -> No
 
 
 def test_rules_that_prometheus_has_too_are_the_same_and_have_a_runbook() -> None:
+    from grafana.source import alerts
+
     document = yaml.safe_load((repo_root() / "prometheus" / "rules" / "depthgauge.yml").read_text())
     there = {rule["alert"]: rule for group in document["groups"] for rule in group["rules"] if "alert" in rule}
     for alert in alerts.alerts():
@@ -167,10 +174,14 @@ def test_rules_that_prometheus_has_too_are_the_same_and_have_a_runbook() -> None
 
 
 def test_rules_of_our_own_are_told_of() -> None:
+    from grafana.source import alerts
+
     page = (repo_root() / "docs" / "grafana.md").read_text()
     own = {alert.name for alert in alerts.alerts() if alert.own}
     assert {name for name in re.findall(r"^#+ (\w+)$", page, re.MULTILINE) if name.startswith("Depthgauge")} == own
 
 
 def test_the_file_is_fresh() -> None:
+    from grafana.source import alert_file
+
     assert alert_file.FILE.read_text() == alert_file.text(), "run python -m grafana.source.alert_file"
