@@ -206,6 +206,12 @@ def test_the_dashboards_fill(running: Running, look: Callable[[Running], dict[st
     assert len(latest) >= 3
 
 
+def test_an_alert_is_on_its_way_for_the_queue_that_nobody_works_on(running: Running) -> None:
+    alert = 'ALERTS{alertname="JobQueueNoWorkers"}'
+    found = wait_for(lambda: running.query(alert), 60, what=alert, step=0.5)
+    assert {dict(labels)["queue"] for labels in found} == {"invoices"}
+
+
 def test_redis_keeps_its_data_over_a_restart_and_everybody_finds_it_again(running: Running) -> None:
     ask = ["sh", "-c", 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" redis-cli "$@"', "sh"]
     before = running.container("redis")
