@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import resources
 from typing import Final
 
@@ -99,10 +100,7 @@ def panels(dsn: str, edition: str, midnight: datetime, times: int) -> None:
         for hours in (1, 6, 24, 7 * 24, 30 * 24):
             asked = asked_for(midnight, timedelta(hours=hours), timescaledb=edition != "plain")
             asked = replace(asked, variables=all_chosen(connection, board, asked))
-            took = {
-                each.title: median(times, lambda each=each, asked=asked: run(connection, each, asked))
-                for each in targets(board)
-            }  # type: ignore[misc]  # defaults
+            took = {each.title: median(times, partial(run, connection, each, asked)) for each in targets(board)}
             slowest = max(took, key=lambda title: took[title])
             print(
                 f"history     {edition}, panels of {board['uid']} over {hours} h: median {statistics.median(took.values()):.0f} ms,"

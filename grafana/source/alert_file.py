@@ -45,7 +45,7 @@ def text() -> str:
 
 def _rule(alert: alerts.Alert) -> dict[str, Any]:
     source = {"type": POSTGRES.plugin, "uid": SOURCE_UID}
-    steps = [
+    steps: list[dict[str, Any]] = [
         {
             "datasource": source,
             "editorMode": "code",
@@ -69,7 +69,7 @@ def _rule(alert: alerts.Alert) -> dict[str, Any]:
             {
                 "refId": letter,
                 "relativeTimeRange": {"from": alert.seconds, "to": 0},
-                "datasourceUid": model["datasource"]["uid"],  # type: ignore[index]  # a dictionary of its own
+                "datasourceUid": model["datasource"]["uid"],
                 "model": {"refId": letter, "intervalMs": 60_000, "maxDataPoints": 43_200, **model},
             }
             for letter, model in zip("ABC", steps, strict=True)

@@ -26,6 +26,8 @@ class Source:
 
     plugin: str
     folder: str
+    link: str
+    """What the list of its dashboards is called."""
 
     @property
     def reference(self) -> Json:
@@ -33,8 +35,8 @@ class Source:
         return {"type": self.plugin, "uid": "${datasource}"}
 
 
-PROMETHEUS: Final = Source("prometheus", "prometheus")
-POSTGRES: Final = Source("grafana-postgresql-datasource", "timescaledb")
+PROMETHEUS: Final = Source("prometheus", "prometheus", "Depthgauge now")
+POSTGRES: Final = Source("grafana-postgresql-datasource", "timescaledb", "Depthgauge history")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Board:
             .timezone("browser")
             .refresh(self.refresh)
             .version(1)
-            .links([_link()])
+            .links([_link(each, same=each is self.source) for each in (PROMETHEUS, POSTGRES)])
             .annotations([annotations.built_in(), *self.annotations])
             .variables([variables.source(self.source.plugin), *self.variables])
         )
@@ -111,15 +113,20 @@ class Board:
             y += tallest
 
 
-def _link() -> builders.DashboardLink:
+def _link(source: Source, *, same: bool) -> builders.DashboardLink:
+    """Return the list of the dashboards of one kind.
+
+    Choices go along within a kind only: among them is the data source, and Grafana would take one of another type.
+    """
+    choices = " and the same choices" if same else ""
     return (
-        builders.DashboardLink("Depthgauge")
+        builders.DashboardLink(source.link)
         .type(dashboard.DashboardLinkType.DASHBOARDS)
-        .tags([TAG])
+        .tags([TAG, source.folder])
         .icon("external link")
-        .tooltip("The other dashboards of Depthgauge, for the same time and the same choices")
+        .tooltip(f"Dashboards of Depthgauge, for the same time{choices}")
         .as_dropdown(as_dropdown=True)
-        .include_vars(include_vars=True)
+        .include_vars(include_vars=same)
         .keep_time(keep_time=True)
         .target_blank(target_blank=False)
     )

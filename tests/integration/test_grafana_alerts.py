@@ -1,6 +1,8 @@
 """Grafana's own alert rules fire on what they are for, and on nothing else, in each edition."""
 
 import contextlib
+import statistics
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,6 +15,7 @@ from depthgauge.secrets import Secret
 from sink.migrate import migrate
 from tests.plugins.grafana_alerts import Labels, firing, rendered, rules
 from tests.plugins.history import HOUR
+from tests.plugins.month import LATE, Month
 
 pytestmark = pytest.mark.needs("source-tree")
 
@@ -207,6 +210,20 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
     gone = fired(fleet, fleet.now + timedelta(days=2))
     assert gone["DepthgaugeSnapshotsMissing"] is None
     assert rules()["DepthgaugeSnapshotsMissing"]["noDataState"] == "Alerting"
+
+
+def test_a_month_of_rows_is_no_burden_and_the_late_queue_is_told(month: Month) -> None:
+    took: list[float] = []
+    found = {}
+    with month.connect() as connection:
+        for title, rule in rules().items():
+            began = time.perf_counter()
+            found[title] = firing(connection, rule, month.end, timescaledb=month.timescaledb)
+            took.append(time.perf_counter() - began)
+    assert found["JobQueueWaitCritical"] == {some(redis="default", system="rq", queue=LATE): 10_800.25}
+    # The rules are evaluated once a minute.
+    assert statistics.median(took) < 0.1
+    assert sum(took) < 5
 
 
 @pytest.mark.needs("postgres")

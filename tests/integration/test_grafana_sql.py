@@ -2,7 +2,7 @@
 
 import statistics
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psycopg
@@ -116,7 +116,7 @@ def test_rows_in_the_columnstore_are_read_as_any_others(community_month: Month) 
         found = owner.execute(
             "SELECT hypertable_name, max(range_end) FROM timescaledb_information.chunks WHERE is_compressed GROUP BY 1"
         ).fetchall()
-    compressed = dict(found)
+    compressed: dict[str, datetime] = dict(found)
     for uid, title, table in (
         (UIDS[0], "Waiting jobs", "worker_snapshots"),
         (UIDS[2], "Memory of Redis", "system_health_metrics"),

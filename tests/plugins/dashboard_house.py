@@ -143,10 +143,15 @@ def variables_all(board: Json, _: Shelf) -> Iterator[str]:
 
 
 def links(board: Json, shelf: Shelf) -> Iterator[str]:
-    """Links lead to dashboards that are there, with variables that these have, and keep the range of time."""
+    """Links lead to dashboards that are there, with variables that these have, and keep the range of time.
+
+    Variables go to dashboards of the same kind only: another kind would be given a data source that it cannot use.
+    """
     by_tag = [each for each in board.get("links", ()) if each["type"] == "dashboards"]
-    if not any(each["tags"] == [TAG] and each["includeVars"] and each["keepTime"] for each in by_tag):
-        yield f"has no link by the tag {TAG} that keeps time and variables"
+    for kind, tag in FOLDERS.items():
+        found = [each for each in by_tag if each["tags"] == [TAG, tag] and each["keepTime"]]
+        if [each["includeVars"] for each in found] != [kind == plugin(board)]:
+            yield f"has no link by the tags {TAG}, {tag} that keeps the time, and variables within its kind"
     for each in by_tag:
         if not any(
             set(each["tags"]) <= set(other["tags"]) for uid, other in shelf.boards.items() if uid != board["uid"]

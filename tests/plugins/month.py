@@ -225,7 +225,7 @@ def made_month(edition: str, dsn: str, steps: Steps) -> Month:
 
 
 def _served_month(edition: str, server_dsn: str) -> Iterator[Month]:
-    with fresh_database(server_dsn) as dsn:
+    with fresh_database(server_dsn, "month") as dsn:
         yield made_month(edition, dsn, SERVED)
     with psycopg.connect(server_dsn, autocommit=True) as connection:
         connection.execute(f"DROP ROLE IF EXISTS {READER}")

@@ -197,9 +197,9 @@ def remove_left_behind(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def fresh_database(server_dsn: str) -> Iterator[str]:
+def fresh_database(server_dsn: str, purpose: str = "test") -> Iterator[str]:
     """Give the DSN of a new, empty database (no extension in it) on that server; dropped in the end."""
-    name = f"depthgauge_test_{secrets.token_hex(6)}"
+    name = f"depthgauge_{purpose}_{secrets.token_hex(6)}"
     with psycopg.connect(server_dsn, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:

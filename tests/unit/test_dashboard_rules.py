@@ -100,6 +100,7 @@ BROKEN: list[tuple[str, Break]] = [
     ("variables-all", lambda b: variable(b, "queue").pop("allValue")),
     ("links", lambda b: b.update(links=[])),
     ("links", lambda b: b["links"][0].update(keepTime=False)),
+    ("links", lambda b: b["links"][1].update(includeVars=True)),
     ("links", lambda b: b["links"].append({**b["links"][0], "tags": ["depthgauge", "nothing"]})),
     ("links", lambda b: link(b, "/d/depthgauge-nothing?${__url_time_range}")),
     ("links", lambda b: link(b, "/d/depthgauge-queues?var-queue=x")),
