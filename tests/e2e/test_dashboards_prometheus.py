@@ -199,10 +199,6 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus,
     prometheus.stop()
 
 
-SILENT_THEN: Final = {"depthgauge-overview": ["Sink behind by"]}
-"""Panels that show nothing of the six hours: no sink was there."""
-
-
 @pytest.mark.parametrize("uid", UIDS[:3])
 def test_six_hours_are_shown_in_time(
     uid: str, past: tuple[Prometheus, Asked], gallery: Gallery, medians: Medians
@@ -219,6 +215,6 @@ def test_six_hours_are_shown_in_time(
             medians.record(uid, PROMETHEUS, "six hours at 30 s", seconds)
         if all(map(is_empty, results)):
             silent.append(panel["title"])
-        gallery.record(f"{uid}/6h", panel["id"], results)
-    assert silent == SILENT_THEN.get(uid, [])
+        gallery.record(uid, panel["id"], results)  # for the picture: an evening says more than a minute
+    assert silent == []
     assert statistics.median(taken) < BAR

@@ -1,7 +1,8 @@
 """Six hours of a fleet in the blocks of a Prometheus: snapshots made here, through the exporter's own renderer.
 
 Two hosts, ten queues, twelve processes each, a snapshot every 30 seconds; from 50 minutes before the end on the
-queue ``mail`` has no worker any more, because its process is FATAL. What daemons count themselves is not in it.
+queue ``mail`` has no worker any more, because its process is FATAL. Of what daemons count themselves there is only how far
+behind a sink is.
 """
 
 import math
@@ -40,6 +41,7 @@ SOURCES: Final = (
     *(("supervisor", "main"), ("redis", "default"), ("redis_server", "default")),
     *(("database", "app"), ("host", "web"), ("probe", "site")),
 )
+SINK: Final = 'job="depthgauge-sink",instance="db-1:10140"'
 TIMES: Final = (0.002, 0.003, 0.003, 0.004, 0.02)
 """Response times within each step."""
 TIMEOUT: Final = 60.0
@@ -51,6 +53,7 @@ def fill(data: Path, end: datetime) -> None:
     with source.open("w") as page:
         for host in HOSTS:
             page.writelines(_lines(host, end))
+        page.writelines(_sink(end))
         page.write("# EOF\n")
     command = [
         "promtool",
@@ -81,6 +84,14 @@ def _lines(host: str, end: datetime) -> Iterator[str]:
                 yield f"{name}{{{target}{f',{labels}' if brace else '}'} {value}{moment}"
         for name in ("up", "depthgauge_config_last_reload_successful"):
             yield f"{name}{{{target}}} 1{moment}"
+
+
+def _sink(end: datetime) -> Iterator[str]:
+    for number in range(int(LENGTH / STEP)):
+        moment = f" {(end - LENGTH + number * STEP).timestamp():.3f}\n"
+        for name in ("up", "depthgauge_config_last_reload_successful"):
+            yield f"{name}{{{SINK}}} 1{moment}"
+        yield f"depthgauge_sink_lag_seconds{{{SINK}}} {1 + number % 3}{moment}"
 
 
 def _snapshot(host: str, number: int, now: datetime, end: datetime) -> Snapshot:
@@ -145,7 +156,7 @@ def _supervisor(number: int, now: datetime, stuck: timedelta) -> Supervisor:
                 group=name.partition("-")[0],
                 name=name,
                 state=ProcessState.FATAL if dead else ProcessState.RUNNING,
-                start=None if dead else now - timedelta(seconds=30 * number + 60),
+                start=None if dead else now - number % 200 * STEP - timedelta(seconds=60),
                 pid=None if dead else 100 + place,
                 exit_status=1 if dead else None,
                 restarts=number // 200,
