@@ -53,10 +53,8 @@ def gallery(pytestconfig: pytest.Config) -> Iterator[Gallery]:
         from tests.plugins.pictures import draw
 
         for board in boards():
-            # A longer range has more to show than the minute in which all queries are asked.
-            results = made.results.get(f"{board['uid']}/6h") or made.results.get(board["uid"])
-            if results:
-                draw(board, results, repo_root() / picture_of(board))
+            if board["uid"] in made.results:
+                draw(board, made.results[board["uid"]], repo_root() / picture_of(board))
 
 
 def boards() -> list[Mapping[str, Any]]:
