@@ -34,7 +34,6 @@ LABEL org.opencontainers.image.title="depthgauge" \
 COPY --from=build /opt/depthgauge /opt/depthgauge
 ENV PATH=/opt/depthgauge/bin:$PATH PYTHONUNBUFFERED=1
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/depthgauge
-VOLUME /var/lib/depthgauge
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 EXPOSE 10139 10140

@@ -3,4 +3,4 @@
 set -eu
 umask 077
 printf 'requirepass %s\n' "$(cat /run/secrets/redis_password)" >/tmp/redis.conf
-exec redis-server /tmp/redis.conf --dir /data --appendonly yes --maxmemory-policy noeviction
+exec redis-server /tmp/redis.conf --dir /data --appendonly yes --maxmemory 256mb --maxmemory-policy noeviction

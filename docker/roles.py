@@ -20,6 +20,19 @@ def secret(name: str) -> str:
     return (SECRETS / name).read_text(encoding="utf-8").strip()
 
 
+def login_of(name: str) -> tuple[str, str, str]:
+    """Return what a secret's connection string says: itself, the user, the password.
+
+    libpq's own words on one that is misspelt would have it in them, password and all.
+    """
+    dsn = secret(name)
+    try:
+        told = conninfo_to_dict(dsn)
+        return dsn, str(told["user"]), str(told["password"])
+    except (psycopg.ProgrammingError, KeyError):
+        raise ValueError(f"secrets/{name} is no connection string with a user and a password") from None
+
+
 def make(owner: psycopg.Connection, name: str, password: str) -> str:
     """Make a role that may log in, or give it this password; return what was done.
 
@@ -34,12 +47,11 @@ def make(owner: psycopg.Connection, name: str, password: str) -> str:
 
 def main() -> None:
     """Make the roles; end with status 1 and a sentence where that fails."""
-    owner_dsn = secret("owner_dsn")
-    owner_name = conninfo_to_dict(owner_dsn)["user"]
+    owner_dsn, owner_name, _ = login_of("owner_dsn")
+    logins = {grant: login_of(file) for file, grant in GRANTS.items()}
     with psycopg.connect(owner_dsn, connect_timeout=10, application_name="depthgauge-roles") as owner:
         for file, grant in GRANTS.items():
-            login = conninfo_to_dict(secret(file))
-            name, password = str(login["user"]), str(login["password"])
+            _, name, password = logins[grant]
             if name == owner_name:
                 print(f"{file}: {name} is the owner, nothing to grant")
                 continue
@@ -51,5 +63,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (psycopg.Error, OSError) as exc:
+    except (psycopg.Error, OSError, ValueError) as exc:
         sys.exit(f"cannot make the database roles of /run/secrets: {exc}")

@@ -42,7 +42,14 @@ GRAFANA_SETTINGS = {
     "DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH",
 }
 """Sections and keys of Grafana's conf/defaults.ini; a name that is not there would be ignored without a word."""
-POSTGRES_SETTINGS = {"PGDATA", "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD_FILE", "TIMESCALEDB_TELEMETRY"}
+POSTGRES_SETTINGS = {
+    "PGDATA",
+    "POSTGRES_DB",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD_FILE",
+    "TIMESCALEDB_TELEMETRY",
+    "TS_TUNE_MAX_CONNS",
+}
 
 
 def test_it_fits_the_schema() -> None:
@@ -157,6 +164,13 @@ def test_an_upgrade_that_forgets_the_folder_is_found(
     else:
         with pytest.raises(AssertionError):
             check_data_folder(changed)
+
+
+def test_an_image_is_built_once(compose: Compose) -> None:
+    """Engines build side by side, and two that end in one name collide."""
+    ours = {service.image for service in compose.services.values() if service.target}
+    built = [service.image for service in compose.services.values() if "build" in service.raw]
+    assert sorted(built) == sorted(ours) == ["depthgauge-workers:0.1.0", "depthgauge:0.1.0"]
 
 
 def test_volumes_belong_to_whom_the_image_gives_them(compose: Compose) -> None:

@@ -153,10 +153,13 @@ def test_the_daemons_start_with_what_the_units_give_them(tmp_path: Path) -> None
 
 def test_the_exporter_may_see_the_processes_that_it_measures() -> None:
     """What would hide them, or the socket's peer, is said of the others and not of it."""
-    hiding = ("ProtectProc", "ProcSubset", "PrivateUsers", "DynamicUser")
+    hiding = ("ProtectProc", "PrivateUsers", "DynamicUser")
     for unit in UNITS:
         assert all((f"\n{name}=" in text_of(unit)) is (unit != "depthgauge-exporter") for name in hiding), unit
     assert "\nStateDirectory=depthgauge\n" in text_of("depthgauge-exporter")
+    # A disk at /home is to be seen, and both daemons' metrics of themselves need /proc/stat.
+    assert "\nProtectHome=read-only\n" in text_of("depthgauge-exporter")
+    assert not any("\nProcSubset=" in text_of(unit) for unit in UNITS[:2])
 
 
 def test_no_watchdog_is_asked_for_that_nobody_feeds() -> None:

@@ -50,15 +50,12 @@ class Service:
     healthcheck: tuple[str, ...]
     """The command, ``CMD-SHELL`` turned into a shell's; empty where there is none."""
     raw: Mapping[str, Any]
+    target: str | None
+    """The stage of our Dockerfile; None for somebody else's image."""
 
     @property
     def is_one_shot(self) -> bool:
         return bool(self.raw["restart"] == "no")
-
-    @property
-    def target(self) -> str | None:
-        """The stage of our Dockerfile; None for somebody else's image."""
-        return str(self.raw["build"]["target"]) if "build" in self.raw else None
 
     def port_of(self, host: str) -> int:
         """Return the port inside that this one of the host is mapped to."""
@@ -80,15 +77,18 @@ class Compose:
 def load_compose(path: Path | None = None) -> Compose:
     """Return what the compose file says."""
     raw: dict[str, Any] = YAML(typ="safe", pure=True).load((path or repo_root() / FILE).read_text())
+    stages = {each["image"]: each["build"]["target"] for each in raw["services"].values() if "build" in each}
     return Compose(
-        services={name: _service(name, service) for name, service in raw["services"].items()},
+        services={
+            name: _service(name, service, stages.get(service["image"])) for name, service in raw["services"].items()
+        },
         volumes=frozenset(raw["volumes"]),
         secrets={name: secret["file"].removeprefix("./") for name, secret in raw["secrets"].items()},
         raw=raw,
     )
 
 
-def _service(name: str, raw: dict[str, Any]) -> Service:
+def _service(name: str, raw: dict[str, Any], target: str | None) -> Service:
     uid, gid = (int(number) for number in str(raw["user"]).split(":"))
     return Service(
         name=name,
@@ -106,6 +106,7 @@ def _service(name: str, raw: dict[str, Any]) -> Service:
         depends_on={other: told["condition"] for other, told in raw.get("depends_on", {}).items()},
         healthcheck=_test(raw.get("healthcheck", {}).get("test", [])),
         raw=raw,
+        target=target,
     )
 
 

@@ -197,7 +197,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             Part(
                 name="systemd-analyze",
                 find=lambda: version_of("systemd-analyze", "--version"),
-                how=apt("systemd"),
+                how=apt("systemd", "procps"),
             ),
             Part(name="libfaketime", find=find_libfaketime, how=apt("libfaketime")),
             Part(name="openssl", find=lambda: version_of("openssl", "version"), how=apt("openssl")),
