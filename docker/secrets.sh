@@ -5,7 +5,9 @@ cd "$(dirname "$0")/.."
 mkdir -p secrets
 chmod 700 secrets
 # Users in containers read what is mounted of these, also where a checkout is for yourself only.
-chmod -R a+rX docker prometheus grafana
+for folder in docker prometheus grafana; do
+    [ ! -d "$folder" ] || chmod -R a+rX "$folder"
+done
 umask 022  # files in containers are read by other users than you; the folder keeps others out
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 # Whole or not at all: a file that is there is never touched again.

@@ -262,6 +262,19 @@ def test_secrets_are_made_once_and_for_you_alone(compose: Compose, tmp_path: Pat
     assert {name for name in made if made[name] != again[name]} == {"reader_password"}
 
 
+def test_what_is_mounted_can_be_read_in_containers(tmp_path: Path) -> None:
+    """Also where a checkout was made for its owner only (umask 077)."""
+    rules = tmp_path / "prometheus" / "rules"
+    rules.mkdir(parents=True, mode=0o700)
+    file = rules / "depthgauge.yml"
+    file.touch(mode=0o600)
+
+    make_secrets(tmp_path)
+
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert {path.stat().st_mode & 0o777 for path in (rules, rules.parent)} == {0o755}
+
+
 def test_connection_strings_have_the_passwords_that_the_roles_get(compose_secrets: Path) -> None:
     def read(name: str) -> str:
         return (compose_secrets / name).read_text()
