@@ -75,9 +75,12 @@ def find_timescaledb() -> str | None:
     """Return where TimescaleDB comes from: a server told by the environment, or Debian 13 in a folder (root only)."""
     if os.environ.get(TIMESCALE_DSN):
         return f"the server in {TIMESCALE_DSN}"
-    if os.geteuid() != 0:
-        return None
-    trixie = find_trixie()
+    return find_debian_13()
+
+
+def find_debian_13() -> str | None:
+    """Return what is in the Debian 13 folder whose programs root may run."""
+    trixie = find_trixie() if os.geteuid() == 0 else None
     return trixie.versions if trixie else None
 
 
@@ -183,6 +186,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
                 find=find_timescaledb,
                 how=f"{MAKE_TEST}, or name a server's superuser in {TIMESCALE_DSN}",
             ),
+            Part(name="debian-13", find=find_debian_13, how=MAKE_TEST),
             Part(
                 name="community",
                 find=find_community,
