@@ -15,10 +15,7 @@ from tests.plugins.repo import repo_root
 
 pytestmark = [pytest.mark.needs("source-tree"), pytest.mark.timeout(600)]
 
-SUITE = (
-    *("tests/unit", "tests/contract", "tests/migration/test_migrate.py", "tests/migration/test_partitions.py"),
-    "tests/integration/test_sink.py",
-)
+SUITE = ("tests/unit", "tests/contract", "tests/migration/test_migrate.py", "tests/migration/test_partitions.py")
 """What runs beside the wheel: all that is quick, and what reads the SQL files out of it."""
 
 

@@ -53,12 +53,13 @@ class Trap:
 
 @dataclass
 class _Wire:
-    """One connection's state: its number, the bytes sent last, the trap that waits for the answer, whether one is due."""
+    """One connection: its number, the bytes sent last, the trap that waits, whether an answer is due and some of it came."""
 
     number: int
     tail: bytes = b""
     caught: Trap | None = field(default=None)
     waiting: bool = False
+    answered: bool = False
 
 
 class _Mode(Enum):
@@ -210,6 +211,8 @@ class Proxy:
                 deaf = self._mode is _Mode.DEAF
                 ends = [client] if server is None or deaf else [client, server]
                 readable = select.select(ends, [], [], _TICK)[0]
+                # Answers may come in pieces: only when no more is coming has all been answered.
+                wire.waiting = wire.waiting and (bool(readable) or not wire.answered)
                 if self._mode is _Mode.FORWARD and server is None:
                     server = socket.socket(_family(self.target), socket.SOCK_STREAM)
                     server.settimeout(10)
@@ -253,7 +256,7 @@ class Proxy:
             if not data:
                 return False
             client.sendall(data)
-            wire.waiting = False
+            wire.answered = True
         return True
 
     def _send(self, server: socket.socket, data: bytes, wire: _Wire) -> bool:
@@ -267,7 +270,7 @@ class Proxy:
             self._tell(wire, passed)
             trap.sprung += 1
             return False
-        wire.waiting = True
+        wire.waiting, wire.answered = True, False
         server.sendall(data)
         self._tell(wire, data)
         wire.caught = wire.caught or trap
