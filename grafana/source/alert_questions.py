@@ -7,7 +7,7 @@ because its row has gone. ``$__timeTo()`` is the moment of the evaluation.
 from typing import Final
 
 _FRESH: Final = "$__timeTo()::timestamptz - interval '2 minutes'"
-"""What is older than this is not known any more."""
+"""What is older than this is not known any more: for an interval of a minute at the most."""
 
 
 def wait() -> str:
@@ -82,9 +82,14 @@ FROM newest"""
 
 
 def crashes() -> str:
-    """Return how often each process was started within the range; those that had no event have no row."""
+    """Return how often each process was started within the range; those that had no event have no row.
+
+    A listener tells STARTING of every attempt, also of those that end in BACKOFF, and RUNNING of those that succeed. Readings
+    alone rarely see STARTING. Whichever are more, so that nothing counts twice.
+    """
     return """\
-SELECT host, supervisor, process_group, process, count(*) FILTER (WHERE to_state = 20)::float8 AS value
+SELECT host, supervisor, process_group, process,
+       greatest(count(*) FILTER (WHERE to_state = 10), count(*) FILTER (WHERE to_state = 20))::float8 AS value
 FROM depthgauge.process_events
 WHERE $__timeFilter(occurred_at)
 GROUP BY host, supervisor, process_group, process"""
@@ -111,20 +116,26 @@ GROUP BY kind, target"""
 
 
 def unanswered() -> str:
-    """Return the part of the attempts that got no answer from each URL."""
-    return """\
-SELECT target, 1 - avg(uptime_ratio) AS value
+    """Return the part of the newest attempts of each host that got no answer from each URL."""
+    return f"""\
+SELECT DISTINCT ON (host, target) host, target, 1 - uptime_ratio AS value
 FROM depthgauge.system_health_metrics
-WHERE $__timeFilter(recorded_at) AND kind = 'probe' AND uptime_ratio IS NOT NULL
-GROUP BY target"""
+WHERE $__timeFilter(recorded_at) AND recorded_at >= {_FRESH} AND kind = 'probe' AND uptime_ratio IS NOT NULL
+ORDER BY host, target, recorded_at DESC"""
 
 
 def connections() -> str:
-    """Return the part of the connections of each database that is taken: the lowest in the range, so that a peak is none."""
-    return """\
-SELECT target, min(connections::float8 / max_connections) AS value
-FROM depthgauge.system_health_metrics
-WHERE $__timeFilter(recorded_at) AND kind = 'database' AND connections IS NOT NULL AND max_connections > 0
+    """Return the part of the connections of each database that is taken now, as that host tells who sees most."""
+    return f"""\
+WITH newest AS (
+  SELECT DISTINCT ON (host, target) host, target, connections::float8 / max_connections AS taken
+  FROM depthgauge.system_health_metrics
+  WHERE $__timeFilter(recorded_at) AND recorded_at >= {_FRESH} AND kind = 'database'
+    AND connections IS NOT NULL AND max_connections > 0
+  ORDER BY host, target, recorded_at DESC
+)
+SELECT target, max(taken) AS value
+FROM newest
 GROUP BY target"""
 
 

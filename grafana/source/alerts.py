@@ -24,7 +24,8 @@ _PROCESS: Final = (
 )
 _DURATION: Final = "{{ humanizeDuration .Values.B.Value }}"
 _RATIO: Final = "{{ humanizePercentage .Values.B.Value }}"
-_NUMBER: Final = "{{ .Values.B }}"
+# Grafana writes a number as it is, without a form told, as something like 7.0 or 1e+06.
+_NUMBER: Final = '{{ printf "%.0f" .Values.B.Value }}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,7 @@ def processes() -> Iterator[Alert]:
         question=ask.fatal(),
         seconds=300,
         above=0,
-        lasting="1m",
+        lasting="3m",
         summary="Supervisord has given up a process.",
         description=f"{_PROCESS} is FATAL.",
         board=board,
@@ -148,11 +149,11 @@ def health() -> Iterator[Alert]:
         name="DepthgaugeProbeDown",
         severity=CRITICAL,
         question=ask.unanswered(),
-        seconds=120,
+        seconds=300,
         above=0.99,
-        lasting="2m",
+        lasting="3m",
         summary="A probed URL does not answer, or answers with an error.",
-        description="{{ .Labels.target }} has not answered for 4m.",
+        description="Probe {{ .Labels.target }} has failed for 3m, seen from {{ .Labels.host }}.",
         board=board,
         panel="URLs that answered",
     )
@@ -161,7 +162,7 @@ def health() -> Iterator[Alert]:
         severity=WARNING,
         question=ask.connections(),
         seconds=300,
-        above=0.9,
+        above=0.8,
         lasting="5m",
         summary="A PostgreSQL has few connections left.",
         description=f"Database {{{{ .Labels.target }}}} uses {_RATIO} of the connections that it allows.",
@@ -193,7 +194,12 @@ def own() -> Iterator[Alert]:
         above=300,
         lasting="2m",
         summary="No snapshots arrive from a host.",
-        description=f"Nothing has come from {{{{ .Labels.host }}}} for {_DURATION}: whatever else is shown of it is as old.",
+        # Where there is no row at all there are no labels either.
+        description=(
+            "{{ if .Labels.host }}"
+            f"Nothing has come from {{{{ .Labels.host }}}} for {_DURATION}: whatever else is shown of it is as old."
+            "{{ else }}No host has sent anything for a day.{{ end }}"
+        ),
         board=board,
         panel="Snapshots a minute",
         own=True,

@@ -7,17 +7,16 @@ summed histograms: neither is ever a mean of means.
 from typing import Final
 
 from grafana.source.grains import PERFORMANCE, RESPONSES, Family, each, nested
+from grafana.source.variables import among
 
-OF_HOST: Final = "host IN (${host:sqlstring})"
-DATABASES: Final = "kind = 'database' AND target IN (${database:sqlstring})"
-REDIS: Final = "kind = 'redis' AND target IN (${redis:sqlstring})"
-PROBES: Final = "kind = 'probe' AND target IN (${probe:sqlstring})"
+OF_HOST: Final = among("host", "host")
+DATABASES: Final = f"kind = 'database' AND {among('target', 'database')}"
+REDIS: Final = f"kind = 'redis' AND {among('target', 'redis')}"
+PROBES: Final = f"kind = 'probe' AND {among('target', 'probe')}"
 DISKS: Final = f"kind = 'disk' AND {OF_HOST}"
 UPTIME: Final = f"kind = 'uptime' AND {OF_HOST}"
 MACHINES: Final = f"kind = 'host' AND {OF_HOST}"
-RESPONDING: Final = (
-    "(kind = 'database' AND target IN (${database:sqlstring}) OR kind = 'probe' AND target IN (${probe:sqlstring}))"
-)
+RESPONDING: Final = f"({DATABASES} OR {PROBES})"
 
 BY_TARGET: Final = "target"
 BY_HOST: Final = "host"

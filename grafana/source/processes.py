@@ -43,7 +43,8 @@ def board() -> Board:
         annotations=(
             annotations.from_promql(
                 "Restarts",
-                f"changes({process('supervisor_process_start_time_seconds')}[1m]) > 0",
+                # Annotations have steps of a minute at least: what is looked for has to reach back to the step before.
+                f"increase({process('supervisor_process_restarts_total')}[$__rate_interval]) > 0",
                 title="Started anew",
                 text="{{process}} ({{group}}) of {{supervisor}} on {{instance}}",
                 color="orange",
@@ -146,8 +147,9 @@ def _states() -> tuple[Panel, ...]:
         ),
         lines(
             "Restarts by group",
-            "Restarts of each group between two points of the graph: a lower bound, several between two readings of "
-            "supervisord count once.",
+            "Restarts of each group in the time before each point, as long as Grafana's rate interval: longer than from one point "
+            "to the next, so one restart may show in several points. A lower bound, several between two readings of supervisord "
+            "count once.",
             series(
                 f"sum {BY_GROUP} (increase({process('supervisor_process_restarts_total')}[$__rate_interval]))", GROUP
             ),

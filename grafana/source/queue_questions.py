@@ -7,11 +7,9 @@ they are added up. Over a stretch of time a backlog is its highest value, worker
 from typing import Final
 
 from grafana.source.grains import QUEUES, each, nested
+from grafana.source.variables import among
 
-CHOSEN: Final = (
-    "host IN (${host:sqlstring}) AND redis IN (${redis:sqlstring})"
-    " AND system IN (${system:sqlstring}) AND queue IN (${queue:sqlstring})"
-)
+CHOSEN: Final = " AND ".join(among(name, name) for name in ("host", "redis", "system", "queue"))
 """Rows of the hosts and queues chosen at the top of the board."""
 NAME: Final = "coalesce(nullif(queue, ''), 'all queues') || ' (' || redis || ', ' || system || ')'"
 """A line's name; a queue system that keeps one number for all of its queues has no name for it."""

@@ -34,9 +34,17 @@ def scope(metric: str) -> tuple[builders.QueryVariable, builders.QueryVariable]:
 def sql_values(name: str, label: str, statement: str) -> builders.QueryVariable:
     """Return a choice among the rows of a statement (columns ``__text`` and ``__value``, or one column).
 
-    In a query: ``queue IN (${queue:sqlstring})``. All of them is the list of all of them.
+    In a query it stands as :func:`among` has it. All of them is the list of all of them.
     """
     return _choice(name, label).query(" ".join(statement.split()))
+
+
+def among(column: str, variable: str) -> str:
+    """Return the condition of SQL that a column has one of the values chosen.
+
+    All of a choice that has nothing to offer is no value, which ``IN ()`` would be no SQL for.
+    """
+    return f"{column} = ANY (ARRAY[${{{variable}:sqlstring}}]::text[])"
 
 
 def custom(name: str, label: str, values: tuple[str, ...], *, chosen: str) -> builders.CustomVariable:

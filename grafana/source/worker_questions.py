@@ -8,10 +8,10 @@ from typing import Final
 
 from grafana.source.grains import HOSTS, each, nested
 from grafana.source.queue_questions import CHOSEN as OF_QUEUES
+from grafana.source.variables import among
 
-CHOSEN: Final = (
-    "host IN (${host:sqlstring}) AND supervisor IN (${supervisor:sqlstring}) AND process IN (${process:sqlstring})"
-)
+OF_HOST: Final = among("host", "host")
+CHOSEN: Final = " AND ".join(among(name, name) for name in ("host", "supervisor", "process"))
 """Rows of the processes chosen at the top of the board."""
 KEY: Final = "host, supervisor, process_group, process"
 PROCESS: Final = "CASE WHEN process_group = process THEN process ELSE process_group || ':' || process END"
@@ -26,6 +26,9 @@ STATE: Final = (
 """A state's name; put the column in."""
 UNEXPECTED: Final = "(expected IS FALSE OR to_state = 200)"
 """Events that nobody wanted: an exit status that is none of the program's exitcodes, or FATAL."""
+
+MARKS: Final = 500
+"""More annotations than so many cannot be told apart."""
 
 _SAMPLED: Final = "date_part('epoch', recorded_at)::bigint % greatest($__interval_ms / 1000, 60) < 60"
 """The first minute of every point: a week of all rows would take long, and a row a point is what is drawn."""
@@ -161,10 +164,10 @@ ORDER BY bucket, 2"""
 
 def active_workers() -> str:
     """Return worker processes, each once whatever the number of its queues, a line for each host: their mean."""
-    rows = """\
+    rows = f"""\
 SELECT <moment> AS moment, host, <sum:active_workers> AS total, <count:active_workers> AS number
 FROM <table>
-WHERE <when> AND $__timeFilter(<moment>) AND host IN (${host:sqlstring})"""
+WHERE <when> AND $__timeFilter(<moment>) AND {OF_HOST}"""
     return f"""\
 SELECT $__timeGroupAlias(moment, $__interval), host AS metric, sum(total)::float8 / sum(number)::float8 AS value
 FROM (
@@ -195,10 +198,10 @@ ORDER BY day, 2"""
 
 def reports() -> str:
     """Return snapshots a minute of every host: where a line falls, less is known than the other panels show."""
-    rows = """\
+    rows = f"""\
 SELECT <moment> AS moment, host, <samples> AS samples, <width> AS width
 FROM <table>
-WHERE <when> AND $__timeFilter(<moment>) AND host IN (${host:sqlstring})"""
+WHERE <when> AND $__timeFilter(<moment>) AND {OF_HOST}"""
     return f"""\
 SELECT $__timeGroupAlias(moment, $__interval), host AS metric,
        sum(samples)::float8 * 60 / greatest($__interval_ms / 1000.0, max(width))::float8 AS value
@@ -210,12 +213,20 @@ ORDER BY 1, 2"""
 
 
 def marks() -> str:
-    """Return unexpected exits and FATAL as annotations: of all processes of the hosts chosen, whatever the board shows."""
+    """Return unexpected exits and FATAL as annotations: of all processes of the hosts chosen, whatever the board shows.
+
+    Of very many the newest.
+    """
     return f"""\
+WITH newest AS (
+  SELECT {KEY}, occurred_at, to_state, exit_status, detail
+  FROM depthgauge.process_events
+  WHERE $__timeFilter(occurred_at) AND {UNEXPECTED} AND {OF_HOST}
+  ORDER BY occurred_at DESC
+  LIMIT {MARKS}
+)
 SELECT occurred_at AS "time", {NAME} || ': ' || {STATE.format(column="to_state")}
          || coalesce(', exit status ' || exit_status, '') || coalesce(', ' || detail, '') AS text,
        'depthgauge,' || host AS tags
-FROM depthgauge.process_events
-WHERE $__timeFilter(occurred_at) AND {UNEXPECTED} AND host IN (${{host:sqlstring}})
-ORDER BY occurred_at
-LIMIT 500"""
+FROM newest
+ORDER BY occurred_at"""

@@ -1,6 +1,7 @@
 """The dashboards are fresh, fit the schema, and keep to the rules of Grafana's linter and our own."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ruamel.yaml import YAML
 
 from tests.plugins.dashboard_rules import findings
 from tests.plugins.dashboard_schema import schema
-from tests.plugins.dashboards import Json, Shelf, committed, folder, plugin
+from tests.plugins.dashboards import Json, Shelf, committed, folder, plugin, targets
 from tests.plugins.repo import repo_root
 
 pytestmark = pytest.mark.needs("source-tree")
@@ -124,3 +125,18 @@ def test_the_provisioning_finds_them(shelf: Shelf) -> None:
     }
     titles = [board["title"] for board in shelf.boards.values()]
     assert len(set(titles)) == len(titles), "two dashboards of one folder have the same title"
+
+
+def test_the_page_names_the_panels_that_stay_empty_without_true_counters(shelf: Shelf) -> None:
+    needed = re.compile(
+        r"jobqueue_jobs_(completed|failed)_total|jobqueue_processing_seconds|\bcompleted\b|avg_processing"
+    )
+    page = (repo_root() / "docs" / "dashboards.md").read_text()
+    (told,) = [line for line in page.splitlines() if line.strip().startswith("So these stay empty")]
+    found = {
+        panel["title"]
+        for board in shelf.boards.values()
+        for panel, target in targets(board)
+        if needed.search(target.get("expr") or target["rawSql"])
+    }
+    assert found == set(re.findall(r'"([^"]+)"', told))

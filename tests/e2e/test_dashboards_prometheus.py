@@ -183,8 +183,8 @@ def test_the_overview_tells_the_fleet_as_it_is(stand: Stand, asked: Asked) -> No
 def test_annotations_mark_what_was_started_anew(stand: Stand, asked: Asked) -> None:
     ((name, found),) = marks(stand.prometheus, boards()["depthgauge-processes"], asked)
     assert name == "Restarts"
-    assert "restless" in {labels["process"] for labels in found}
-    assert "late-worker" not in {labels["process"] for labels in found}
+    assert "restless" in {labels["process"] for labels, _ in found}
+    assert "late-worker" not in {labels["process"] for labels, _ in found}
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +197,20 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus,
     step, length = backfill.STEP.total_seconds(), backfill.LENGTH.total_seconds()
     yield prometheus, Asked(start=end.timestamp() - length, end=end.timestamp() - step, step=step, scrape=step)
     prometheus.stop()
+
+
+def test_annotations_mark_every_restart_of_six_hours(past: tuple[Prometheus, Asked]) -> None:
+    """Grafana asks for 100 points then; every process was started anew at the same times, none of which is a point."""
+    prometheus, asked = past
+    wide = replace(asked, start=asked.start + 90, step=300)
+    ((_, found),) = marks(prometheus, boards()["depthgauge-processes"], wide)
+    restarts = [asked.start + number * backfill.STEP.total_seconds() for number in range(200, 720, 200)]
+    assert {labels["process"] for labels, _ in found} == set(backfill.PROCESSES)
+    assert len(found) == len(backfill.HOSTS) * len(backfill.PROCESSES)
+    for labels, moments in found:
+        late = [[at - began for at in moments if 0 <= at - began <= wide.rate_interval] for began in restarts]
+        assert all(late), (labels, moments)
+        assert sum(map(len, late)) == len(moments), "a mark where nothing was started"
 
 
 @pytest.mark.parametrize("uid", UIDS[:3])

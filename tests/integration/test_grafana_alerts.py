@@ -39,7 +39,7 @@ class Fleet:
         }
         self.state = 20
         self.kinds: dict[str, dict[str, Any]] = {
-            "database": {"connections": 90, "max_connections": 100},
+            "database": {"connections": 80, "max_connections": 100},
             "redis": {"clients": 3},
             "probe": {"uptime_ratio": 1.0},
             "disk": {"disk_used_ratio": 0.9},
@@ -71,13 +71,21 @@ class Fleet:
         for kind, values in self.kinds.items():
             if kind not in self.silent:
                 self.add("system_health_metrics", host="web-1", kind=kind, target=f"the-{kind}", **values, **at)
+        # Seen from somewhere else the URL always answers, and of the connections fewer are seen.
+        elsewhere = {"host": "web-3", **at}
+        self.add("system_health_metrics", kind="probe", target="the-probe", uptime_ratio=1.0, **elsewhere)
+        if "database" not in self.silent:
+            seen = {"connections": 1, "max_connections": 100}
+            self.add("system_health_metrics", kind="database", target="the-database", **seen, **elsewhere)
 
-    def start_process(self, times: int) -> None:
-        """Let a process be started so often, a second each."""
-        names = {"host": "web-1", "supervisor": "main", "process_group": "mail", "process": "mail_00", "source": "poll"}
+    def start_process(self, times: int, *ends: int) -> None:
+        """Let a process be started so often, a second each: one event of every attempt, and of what became of it."""
+        names = {"host": "web-1", "supervisor": "main", "process_group": "mail", "process": "mail_00"}
         for number in range(times):
             moment = self.now - number * timedelta(seconds=1)
-            self.add("process_events", occurred_at=moment, event_no=number, from_state=10, to_state=20, **names)
+            for event, state in enumerate((10, *ends)):
+                told = {"occurred_at": moment, "event_no": 2 * number + event, "source": "listen"}
+                self.add("process_events", to_state=state, **told, **names)
 
     def upkeep(self) -> None:
         """Let upkeep come to its end."""
@@ -111,7 +119,7 @@ def calm_fleet(dsn: str) -> Iterator[Fleet]:
         try:
             with connection.transaction():
                 made.slots(30)
-            made.start_process(3)
+            made.start_process(3, 20)
             made.upkeep()
             yield made
         finally:
@@ -167,12 +175,12 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
 
     fleet.queue |= {"pending": 12, "oldest_job_age": 3601.0, "failed": 14, "workers": 0}
     fleet.state = 200
-    fleet.kinds["database"]["connections"] = 91
+    fleet.kinds["database"]["connections"] = 81
     fleet.kinds["probe"]["uptime_ratio"] = 0.0
     fleet.kinds["disk"]["disk_used_ratio"] = 0.95
     fleet.silent |= {"web-2", "redis"}
     fleet.slots(11)
-    fleet.start_process(4)
+    fleet.start_process(4, 30)
     expected = {
         "JobQueueWaitTooLong": {MAIL: 3601.0},
         "JobQueueWaitCritical": {MAIL: 3601.0},
@@ -181,8 +189,8 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
         "SupervisorProcessFatal": {MAIL_00: 1.0},
         "SupervisorProcessCrashLoop": {MAIL_00: 7.0},
         "DepthgaugeSourceSilent": {some(kind="redis", target="the-redis"): 330.0},
-        "DepthgaugeProbeDown": {some(target="the-probe"): 1.0},
-        "DepthgaugePostgresConnectionsHigh": {some(target="the-database"): 0.91},
+        "DepthgaugeProbeDown": {some(host="web-1", target="the-probe"): 1.0},
+        "DepthgaugePostgresConnectionsHigh": {some(target="the-database"): 0.81},
         "DepthgaugeHostDiskFull": {some(host="web-1", target="the-disk"): 0.95},
         "DepthgaugeSnapshotsMissing": {some(host="web-2"): 330.0},
         "DepthgaugeSnapshotsLost": None,
@@ -192,10 +200,16 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
     assert fired(fleet) == expected
     described = {title: _described(title, found) for title, found in expected.items() if found}
     assert described["JobQueueWaitTooLong"] == (
-        "Queue mail (rq in Redis default): its next job has been waiting for 3601 s, more than 10m."
+        "Queue mail (rq in Redis default): its next job has been waiting for 1h 0m 1s, more than 10m."
     )
     assert described["DepthgaugePostgresConnectionsHigh"] == (
-        "Database the-database uses 91% of the connections that it allows."
+        "Database the-database uses 81% of the connections that it allows."
+    )
+    assert described["SupervisorProcessCrashLoop"] == (
+        "mail:mail_00 of supervisor main on web-1 was started 7 times in 15m, more than 5."
+    )
+    assert described["DepthgaugeSnapshotsMissing"] == (
+        "Nothing has come from web-2 for 5m 30s: whatever else is shown of it is as old."
     )
     assert described["SupervisorProcessFatal"] == "mail:mail_00 of supervisor main on web-1 is FATAL."
 
@@ -209,7 +223,9 @@ def test_nothing_fires_while_all_is_well_and_each_rule_on_what_it_is_for(fleet: 
     assert later["DepthgaugeSourceSilent"] == expected["DepthgaugeSourceSilent"]
     gone = fired(fleet, fleet.now + timedelta(days=2))
     assert gone["DepthgaugeSnapshotsMissing"] is None
-    assert rules()["DepthgaugeSnapshotsMissing"]["noDataState"] == "Alerting"
+    missing = rules()["DepthgaugeSnapshotsMissing"]
+    assert missing["noDataState"] == "Alerting"
+    assert rendered(missing["annotations"]["description"], frozenset(), None) == "No host has sent anything for a day."
 
 
 def test_a_month_of_rows_is_no_burden_and_the_late_queue_is_told(month: Month) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 
+from tests.plugins.dashboards import marks
 from tests.plugins.gallery import Gallery, Result
 from tests.plugins.grafana_macros import expand
 from tests.plugins.grafana_sql import all_chosen, asked_for, boards, run, targets
@@ -58,21 +59,48 @@ def test_every_query_returns_what_can_be_drawn(uid: str, month: Month, gallery: 
             if month.edition == "apache" and name == PICTURED:
                 for panel, results in panels.items():
                     gallery.record(uid, panel, results)
-            for annotation in board["annotations"]["list"]:
-                if not annotation.get("builtIn"):
-                    _check_marks(connection.execute(expand(annotation["target"]["rawSql"], asked).encode()), name)
+            for annotation in marks(board):
+                statement = expand(annotation["target"]["rawSql"], asked)
+                rows = _marked(connection.execute(statement.encode()), name)
+                assert statement.count("LIMIT 500") == 1
+                few = _marked(connection.execute(statement.replace("LIMIT 500", "LIMIT 3").encode()), name)
+                assert [row[0] for row in few] == [row[0] for row in rows[-3:]], "the newest are kept"
     # The community edition runs as WebAssembly here: what it takes says nothing about a server.
     if month.edition != "community":
         assert statistics.median(medians.of(uid, month.edition)) < BAR
 
 
-def _check_marks(cursor: psycopg.Cursor[Any], name: str) -> None:
+@pytest.mark.parametrize("uid", UIDS)
+def test_a_choice_that_has_nothing_to_offer_breaks_no_query(uid: str, month: Month) -> None:
+    """As in an installation without URLs, databases, supervisord or Redis: Grafana puts nothing in, or an empty text."""
+    board = boards()[uid]
+    asked = asked_for(month.end, 6 * HOUR, timescaledb=month.timescaledb)
+    with month.connect() as connection:
+        chosen = all_chosen(connection, board, asked)
+        for nothing in ((), ("",)):
+            for name in chosen:
+                without = replace(asked, variables=chosen | {name: nothing})
+                found = {
+                    (target.title, target.ref_id): run(connection, target, without)[0] for target in targets(board)
+                }
+                if name == "probe":
+                    names = found["Response time of databases and URLs", "A"].lines
+                    assert {line.partition(",")[0] for line in names} == {"app"}, "the databases are shown still"
+                for annotation in marks(board):
+                    connection.execute(expand(annotation["target"]["rawSql"], without).encode())
+            alone = replace(asked, variables=dict.fromkeys(chosen, nothing))
+            for target in targets(board):
+                run(connection, target, alone)
+
+
+def _marked(cursor: psycopg.Cursor[Any], name: str) -> list[tuple[Any, ...]]:
     assert cursor.description is not None
     assert [column.name for column in cursor.description] == ["time", "text", "tags"]
     rows = cursor.fetchall()
     assert rows or name == "1 h"
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
     assert all("FATAL" in text or "EXITED" in text for _, text, _ in rows)
+    return rows
 
 
 def test_every_board_is_here() -> None:

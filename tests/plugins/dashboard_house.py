@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tests.plugins.dashboard_lint import LABELLED, Rule
 from tests.plugins.dashboards import Json, Shelf, marks, names_in, panels, place, plugin, queries, texts, variables
+from tests.plugins.promql import RATE_INTERVAL, Selector, read
 
 TAG: Final = "depthgauge"
 GRID: Final = 24
@@ -220,6 +221,21 @@ def tables(board: Json, _: Shelf) -> Iterator[str]:
         yield from (f"{place(panel)}: no target {letter}" for letter in sorted(values - letters))
 
 
+def marks_reach_back(board: Json, _: Shelf) -> Iterator[str]:
+    """Annotations look back to the step before, however long Grafana makes it: what lies between is missed otherwise."""
+    for mark in marks(board) if plugin(board) == "prometheus" else ():
+        windows = {selector.window for selector in _selectors(str(mark["target"].get("expr", "")))}
+        if windows - {RATE_INTERVAL}:
+            yield f"annotation {mark['name']} looks back over {', '.join(map(str, windows))}"
+
+
+def _selectors(expression: str) -> tuple[Selector, ...]:
+    try:
+        return tuple(read(expression).selectors)
+    except ValueError:
+        return ()  # another rule's
+
+
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         rule.__name__.replace("_", "-"): rule
@@ -234,6 +250,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             variables_all,
             links,
             tables,
+            marks_reach_back,
         )
     }
 )

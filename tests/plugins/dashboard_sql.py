@@ -59,6 +59,13 @@ def works_everywhere(board: Json) -> Iterator[str]:
                     yield f"{where}: {left[0]} is left"
 
 
+def takes_no_choice(board: Json) -> Iterator[str]:
+    """A statement is SQL also where a variable has no values: ``IN ()`` is none."""
+    for where, text in statements(board):
+        if re.search(r"\bIN\s*\(\s*\$\{", text):
+            yield f"{where}: IN of a choice"
+
+
 def keeps_to_the_range(board: Json) -> Iterator[str]:
     """Every statement is about the range of the dashboard, and its tables have their schema."""
     for where, text in statements(board):
@@ -83,7 +90,7 @@ def is_in_order(board: Json) -> Iterator[str]:
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         rule.__name__.replace("_", "-"): rule
-        for rule in (in_the_editor_as_it_is, works_everywhere, keeps_to_the_range, is_in_order)
+        for rule in (in_the_editor_as_it_is, works_everywhere, takes_no_choice, keeps_to_the_range, is_in_order)
     }
 )
 

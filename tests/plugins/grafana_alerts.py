@@ -2,8 +2,9 @@
 threshold fire."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -15,6 +16,7 @@ from tests.plugins.repo import repo_root
 
 Labels = frozenset[tuple[str, str]]
 
+_EITHER: Final = re.compile(r"\{\{ if \.Labels\.(\w+) \}\}(.*?)\{\{ else \}\}(.*?)\{\{ end \}\}")
 _PLACE: Final = re.compile(r"\{\{(.*?)\}\}")
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -74,21 +76,45 @@ def firing(
     return {key: number for key, number in numbers.items() if number > threshold}
 
 
-def rendered(template: str, labels: Labels, number: float) -> str:
-    """Return an annotation as Grafana writes it, as far as these rules use its templates; anything else fails."""
+def rendered(template: str, labels: Labels, number: float | None) -> str:
+    """Return an annotation as Grafana writes it, as far as these rules use its templates; anything else fails.
+
+    ``number`` is None where the statement returned nothing: then there are no labels either.
+    """
 
     def put(found: re.Match[str]) -> str:
         text = found[1].strip()
         if label := re.fullmatch(r"\.Labels\.(\w+)", text):
             return dict(labels)[label[1]]
-        if text == ".Values.B":
-            return f"{number:g}"
-        form, _, argument = text.partition(" ")
+        form, _, argument = text.rpartition(" ")
+        # A number without a form told is written as Go does: 7 or 7.0 or 1e+06, by version and size.
         assert argument == ".Values.B.Value", text
-        return {"humanizeDuration": f"{number:.0f} s", "humanizePercentage": f"{number * 100:.4g}%"}[form]
+        assert number is not None, "no number"
+        return _FORMS[form](number)
 
     assert "$" not in template, "Grafana would look for a variable of its environment"
-    return _PLACE.sub(put, template)
+    told = _EITHER.sub(lambda found: found[2] if dict(labels).get(found[1]) else found[3], template)
+    return _PLACE.sub(put, told)
+
+
+def _duration(number: float) -> str:
+    """Return seconds as humanizeDuration does."""
+    whole, sign = int(abs(number)), "-" if number < 0 else ""
+    if whole < 60:
+        return f"{number:.4g}s" if whole else f"{number * 1000:.4g}ms"
+    days, hours, minutes, left = whole // 86_400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (left, "s")]
+    first = next(place for place, (value, _) in enumerate(parts) if value)
+    return sign + " ".join(f"{value}{unit}" for value, unit in parts[first:])
+
+
+_FORMS: Final[Mapping[str, Callable[[float], str]]] = MappingProxyType(
+    {
+        'printf "%.0f"': lambda number: f"{number:.0f}",
+        "humanizeDuration": _duration,
+        "humanizePercentage": lambda number: f"{number * 100:.4g}%",
+    }
+)
 
 
 def seconds(text: str) -> int:

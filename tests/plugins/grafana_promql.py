@@ -119,12 +119,12 @@ def shown(panel: Json, results: Sequence[Result]) -> list[Row]:
     return sorted(rows, key=key, reverse=bool(sort.get("desc")))
 
 
-def marks(prometheus: Prometheus, board: Json, asked: Asked) -> Iterator[tuple[str, list[Labels]]]:
-    """Give each annotation with the labels of the series that it finds."""
+def marks(prometheus: Prometheus, board: Json, asked: Asked) -> Iterator[tuple[str, list[tuple[Labels, list[float]]]]]:
+    """Give each annotation with the labels of the series that it finds, and when they have a value."""
     for each in dashboards.marks(board):
         expression = written(board, each["target"]["expr"], asked)
         data = prometheus.ask("query_range", query=expression, start=asked.start, end=asked.end, step=asked.step)
-        yield each["name"], [found["metric"] for found in data["result"]]
+        yield each["name"], [(one["metric"], [moment for moment, _ in one["values"]]) for one in data["result"]]
 
 
 def _values(board: Json, asked: Asked) -> Callable[[str, str | None], str | None]:

@@ -28,6 +28,10 @@ def expression(board: Json, text: str) -> None:
     first(board, "timeseries")["targets"][0]["expr"] = text
 
 
+def mark(board: Json, text: str) -> None:
+    board["annotations"]["list"][1]["target"]["expr"] = text
+
+
 def link(board: Json, url: str) -> None:
     first(board, "stat")["fieldConfig"]["defaults"]["links"] = [{"title": "x", "url": url}]
 
@@ -120,6 +124,8 @@ BROKEN: list[tuple[str, Break]] = [
     ("labels-known", lambda b: expression(b, f"sum by (name) (jobqueue_jobs{{{SCOPE}}})")),
     ("labels-known", lambda b: first(b, "timeseries")["targets"][0].update(legendFormat="{{name}}")),
     ("labels-known", lambda b: variable(b, "queue").update(query="label_values(jobqueue_jobs, target)")),
+    ("marks-reach-back", lambda b: mark(b, f"increase(supervisor_process_restarts_total{{{SCOPE}}}[1m]) > 0")),
+    ("marks-reach-back", lambda b: mark(b, f"supervisor_process_start_time_seconds{{{SCOPE}}} > time() - 60")),
     ("values-known", lambda b: expression(b, f'jobqueue_jobs{{{SCOPE}, state="pending"}}')),
     ("values-known", lambda b: expression(b, f'jobqueue_jobs_kept{{{SCOPE}, result=~"failed|lost"}}')),
     ("others-marked", lambda b: expression(b, f"process_resident_memory_bytes{{{SCOPE}}}")),
@@ -131,7 +137,7 @@ def good() -> str:
     """All dashboards; the one of queues has an annotation, too."""
     boards = dict(committed().boards)
     mark = boards["depthgauge-processes"]["annotations"]["list"][1]
-    expr = f"changes(supervisor_process_start_time_seconds{{{SCOPE}}}[1m])"
+    expr = f"increase(supervisor_process_restarts_total{{{SCOPE}}}[$__rate_interval])"
     boards["depthgauge-queues"]["annotations"]["list"].append(
         {**mark, "expr": expr, "target": {**mark["target"], "expr": expr}}
     )

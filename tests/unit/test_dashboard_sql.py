@@ -33,6 +33,7 @@ def _broken(old: str, new: str) -> Json:
         ("$__timeGroup(moment, $__interval)", "$__timeGroup(moment, '1 minute')", "works-everywhere"),
         ("$__timeGroupAlias(moment,", "$__timeGroupAlias(greatest(moment),", "works-everywhere"),
         ("${host:sqlstring}", "${host}", "works-everywhere"),
+        ("= ANY (ARRAY[${host:sqlstring}]::text[])", "IN (${host:sqlstring})", "takes-no-choice"),
         ("$__timeFilter(", "$__timeFiltre(", "works-everywhere"),
         ("FROM depthgauge.", "FROM ", "keeps-to-the-range"),
         ('AS "time"', "AS moment", "is-in-order"),

@@ -13,7 +13,7 @@ ASKED = Asked(
     end=START + timedelta(minutes=5),
     timescaledb=False,
     interval=timedelta(minutes=1),
-    variables={"queue": ("mail", "o'brien"), "host": ("web-1",)},
+    variables={"queue": ("mail", "o'brien"), "host": ("web-1",), "probe": ()},
 )
 BETWEEN = "BETWEEN '2018-04-12T18:00:00Z' AND '2018-04-12T18:05:00Z'"
 
@@ -52,6 +52,7 @@ BETWEEN = "BETWEEN '2018-04-12T18:00:00Z' AND '2018-04-12T18:05:00Z'"
         ),
         ("$__interval_ms / 1000", "60000 / 1000", None),
         ("queue IN (${queue:sqlstring})", "queue IN ('mail','o''brien')", None),
+        ("ARRAY[${probe:sqlstring}]", "ARRAY[]", None),
         ("host = '${host}'", "host = 'web-1'", None),
         ("price in $ (all)", "price in $ (all)", None),
     ],

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.plugins.grafana_alerts import alert_file as read_alert_file
-from tests.plugins.grafana_alerts import rules, seconds
+from tests.plugins.grafana_alerts import rendered, rules, seconds
 from tests.plugins.grafana_sql import boards
 from tests.plugins.repo import repo_root
 
@@ -171,6 +171,46 @@ def test_rules_that_prometheus_has_too_are_the_same_and_have_a_runbook() -> None
             assert rule["annotations"]["summary"] == sister["annotations"]["summary"]
             assert rule["annotations"]["runbook_url"] == sister["annotations"]["runbook_url"]
             assert (repo_root() / "docs" / "runbooks" / f"{alert.name}.md").exists()
+
+
+def test_thresholds_are_those_of_the_sisters() -> None:
+    from cli.rules.table import GROUPS
+    from grafana.source import alerts
+
+    sisters = {alert.name: alert for group in GROUPS for alert in group.alerts}
+    for alert in alerts.alerts():
+        if alert.own:
+            continue
+        threshold, lasting = sisters[alert.name].threshold, sisters[alert.name].lasting
+        if lasting is threshold:
+            # What may be chosen is how long it lasts.
+            assert seconds(alert.lasting) == threshold.default, alert.name
+            assert alert.above == NEVER_ANSWERED.get(alert.name, 0), alert.name
+        else:
+            assert alert.above == threshold.default, alert.name
+
+
+NEVER_ANSWERED: Final = {"DepthgaugeProbeDown": 0.99}
+"""A rate of failures instead of a yes or no: all of them, but for what a division leaves."""
+
+
+def test_what_rules_say_is_rendered_as_grafana_does() -> None:
+    labels = frozenset((name, name) for name in LABELS)
+    for title, rule in rules().items():
+        told = rendered(rule["annotations"]["description"], labels, 7.0)
+        assert "{{" not in told, title
+        assert "7.0" not in told, title
+    number = '{{ printf "%.0f" .Values.B.Value }}'
+    assert rendered(number, labels, 1_000_000.0) == "1000000"
+    duration = "{{ humanizeDuration .Values.B.Value }}"
+    written = {0.25: "250ms", 7.5: "7.5s", 60.0: "1m 0s", 3601.9: "1h 0m 1s", 90_061.0: "1d 1h 1m 1s"}
+    assert {seconds: rendered(duration, labels, seconds) for seconds in written} == written
+    assert rendered("{{ if .Labels.nothing }}a{{ else }}b{{ end }}", labels, 1) == "b"
+    with pytest.raises(AssertionError, match=r"Values\.B"):
+        rendered("{{ .Values.B }}", labels, 7.0)
+
+
+LABELS: Final = (*("host", "redis", "system", "queue", "supervisor", "process_group", "process", "kind", "target"),)
 
 
 def test_rules_of_our_own_are_told_of() -> None:
