@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli.rules.model import Alert, Threshold
+from cli.rules.model import HOLD, Alert, Choices, Threshold
 
 MEMORY: Final = Threshold(name="redis.memory", default=0.9, unit="ratio", help="part of maxmemory that a Redis may use")
 EVICTED: Final = Threshold(
@@ -16,6 +16,14 @@ CONNECTIONS: Final = Threshold(
 )
 DISK: Final = Threshold(name="host.disk", default=0.9, unit="ratio", help="part of a file system that may be used")
 PROBE: Final = Threshold(name="probe.down", default=120, unit="time", help="how long a probed URL may fail")
+
+
+
+def _connections(c: Choices) -> str:
+    # Added up first, held afterwards: a state that has gone and the one its connections are in now must not both count.
+    added = f"sum without (state) ({c.of_exporters('depthgauge_postgres_connections')})"
+    return f"last_over_time(({added})[{HOLD}:15s])"
+
 
 ALERTS: Final = (
     Alert(
@@ -63,7 +71,7 @@ ALERTS: Final = (
         expr=lambda c: (
             c.each_target(
                 "max",
-                f"\n  sum without (state) ({c.last('depthgauge_postgres_connections')})"
+                f"\n  {_connections(c)}"
                 f"\n  / {c.last('depthgauge_postgres_max_connections')}\n",
             )
             + f" > {c.number(CONNECTIONS)}"

@@ -73,6 +73,7 @@ APP = {"target": "app"}
 POSTGRES_UP = series("depthgauge_postgres_up", APP)
 ACTIVE = series("depthgauge_postgres_connections", APP, state="active")
 IDLE = series("depthgauge_postgres_connections", APP, state="idle")
+IN_TRANSACTION = series("depthgauge_postgres_connections", APP, state="idle in transaction")
 ALLOWED = series("depthgauge_postgres_max_connections", APP)
 DISK = {"target": "web-1", "mountpoint": "/var"}
 USED_RATIO = series("depthgauge_host_disk_used_ratio", DISK)
@@ -118,7 +119,14 @@ HEALTH = (
         labels=APP,
         summary="A PostgreSQL has few connections left.",
         description="PostgreSQL app has 80.1% of its max_connections in use, more than 80%.",
-        below={"four fifths": {ACTIVE: "400x30"}},
+        below={
+            "four fifths": {ACTIVE: "400x30"},
+            "connections that go from one state to another and back are not counted in both": {
+                IDLE: "600x30",
+                ACTIVE: " ".join(("150", "stale") * 15),
+                IN_TRANSACTION: " ".join(("stale", "150") * 15),
+            },
+        },
     ),
     Proof(
         alert="DepthgaugeHostDiskFull",
