@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from tests.plugins.rule_files import FILES
 pytestmark = pytest.mark.needs("source-tree")
 
 SECTIONS = ("Meaning", "Impact", "How to look", "How to mend")
+OF_ANYBODY: Mapping[str, frozenset[str]] = {"up": frozenset(), "process_start_time_seconds": frozenset()}
+"""Metrics of every target, or of every daemon with prometheus_client's usual ones."""
 OF_THE_SCRAPE = frozenset(("job", "instance"))
 
 
@@ -114,7 +116,7 @@ def metrics_in(expression: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def test_every_metric_exists_with_the_labels_it_is_selected_by() -> None:
-    table = {**metric_table(), "up": frozenset[str]()}
+    table = {**metric_table(), **OF_ANYBODY}
     recorded: set[str] = set()
     used: set[str] = set()
     for rule in rules(printed()):
