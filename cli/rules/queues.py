@@ -3,7 +3,7 @@
 from textwrap import indent
 from typing import Final
 
-from cli.rules.model import Alert, Choices, Threshold
+from cli.rules.model import HOLD, Alert, Choices, Threshold
 from cli.rules.recordings import FAILED_KEPT, FAILED_RATE, FAILURE_RATIO, WAIT, WAITING, WORKERS
 
 MEMORY: Final = "1h"
@@ -62,6 +62,28 @@ def _no_workers(c: Choices) -> str:
     )
 
 
+def _heads_seen(c: Choices, window: str) -> str:
+    """Count for each exporter how often a head without a stored time was replaced in this window.
+
+    An exporter that is started anew sees the same head for the first time again, which is no change. That is taken off
+    only where it told of a head before and tells of one now: otherwise no start lies between two of its words.
+    """
+    first_seen = c.of_exporters("jobqueue_head_first_seen_timestamp_seconds")
+    here = c.labels("job", "instance")
+    starts = f"max by ({here}) (changes({c.of_exporters('process_start_time_seconds')}[{window}]))"
+    return (
+        f"clamp_min(\n"
+        f"  (\n"
+        f"    changes({first_seen}[{window}])\n"
+        f"    and last_over_time({first_seen}[{HOLD}] offset {window})\n"
+        f"    and last_over_time({first_seen}[{HOLD}])\n"
+        f"  ) - on ({here}) group_left {starts}, 0\n"
+        f")\n"
+        f"or\n"
+        f"changes({first_seen}[{window}])"
+    )
+
+
 def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     """Select queues of which no job was taken in this window, as far as heads and numbers tell.
 
@@ -71,7 +93,7 @@ def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     # Prometheus 3 leaves the first moment of a window out, so a queue that was emptied right then did not fall: hence the minimum.
     on = f"on ({c.queue})"
     stored = c.each_queue("max", f"changes({c.of_exporters('jobqueue_oldest_job_timestamp_seconds')}[{window}])")
-    seen = c.each_queue("max", f"changes({c.of_exporters('jobqueue_head_first_seen_timestamp_seconds')}[{window}])")
+    seen = c.each_queue("max", f"\n{indent(_heads_seen(c, window), '    ')}\n  ")
     heads = f"{seen} unless {on} {stored}"
     if times_stored:
         heads = f"{stored} unless {on} {seen}\n  or\n  {heads}"
