@@ -8,6 +8,8 @@ from cli.rules.recordings import FAILED_KEPT, FAILED_RATE, FAILURE_RATIO, WAIT, 
 
 MEMORY: Final = "1h"
 """For so long it counts that workers of a host were known of which nothing is heard now."""
+LAST_WORD: Final = "1d"
+"""For so long it counts that a queue was last known to have no worker, where nothing is told of its workers now."""
 MIN_FAILURES: Final = 5
 """Fewer failures in five minutes make no ratio worth an alert."""
 
@@ -46,8 +48,8 @@ PAUSED: Final = Threshold(name="jobqueue.paused", default=3600, unit="time", hel
 def _no_workers(c: Choices) -> str:
     own = c.of_exporters("jobqueue_workers")
     registry = c.of_exporters("jobqueue_registry_workers")
-    # An exporter that starts anew does not know yet that there were workers: the last it heard of them counts for a while.
-    last_known = c.each_queue("sum", f"last_over_time({own}[{MEMORY}])")
+    # An exporter that starts anew does not know of workers that it has never seen running: the last that was known counts on.
+    last_known = f"last_over_time({WORKERS}[{LAST_WORD}])"
     # A host that had workers and says nothing now, or a registry, may have them still: silence is no zero.
     silent_host = c.each_queue("count", f"(max_over_time({own}[{MEMORY}]) > 0) unless {c.last('jobqueue_workers')}")
     had = c.each_queue("max", f"max_over_time({registry}[{MEMORY}])")
