@@ -9,13 +9,13 @@ EVICTED: Final = Threshold(
     name="redis.evicted", default=0, unit="count", help="keys that a Redis may evict in 15 minutes"
 )
 POSTGRES: Final = Threshold(
-    name="postgres.down", default=120, unit="time", help="how long no exporter may read a PostgreSQL"
+    name="postgres.down", default=180, unit="time", help="how long no exporter may read a PostgreSQL"
 )
 CONNECTIONS: Final = Threshold(
     name="postgres.connections", default=0.8, unit="ratio", help="part of max_connections that may be in use"
 )
 DISK: Final = Threshold(name="host.disk", default=0.9, unit="ratio", help="part of a file system that may be used")
-PROBE: Final = Threshold(name="probe.down", default=120, unit="time", help="how long a probed URL may fail")
+PROBE: Final = Threshold(name="probe.down", default=180, unit="time", help="how long a probed URL may fail")
 
 
 

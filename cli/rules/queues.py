@@ -16,7 +16,7 @@ MIN_FAILURES: Final = 5
 _WORDS: Final = "Queue {{ $labels.queue }} ({{ $labels.system }} in Redis {{ $labels.redis }})"
 
 REDIS_DOWN: Final = Threshold(
-    name="jobqueue.redis_down", default=120, unit="time", help="how long no exporter may read a Redis"
+    name="jobqueue.redis_down", default=180, unit="time", help="how long no exporter may read a Redis"
 )
 NO_WORKERS: Final = Threshold(
     name="jobqueue.no_workers", default=300, unit="time", help="how long jobs may wait without any worker"

@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from cli.main import main
+from cli.rules.durations import seconds_of
 from cli.rules.table import ALERTS, GROUPS, THRESHOLDS
 from tests.plugins.alertmanager import selected
 from tests.plugins.metric_table import metric_table
@@ -183,6 +184,29 @@ def test_inhibitions_join_alerts_by_labels_that_both_carry(proofs: list[dict[str
         ("DepthgaugeSpoolFilling", "DepthgaugeBusDown"),
         ("DepthgaugeSinkCannotWrite", "DepthgaugeSinkLagging"),
     }
+
+
+def test_an_exporter_that_collects_nothing_is_told_of_before_what_it_says_is_down() -> None:
+    """Otherwise somebody is called for each of its sources, and it is held back only afterwards."""
+    interval = 15.0
+    alerts = {rule["alert"]: rule for rule in rules(printed()) if "alert" in rule}
+    config = loaded((repo_root() / "prometheus" / "alertmanager.yml").read_text(encoding="utf-8"))
+    (held,) = [
+        selected(rule["target_matchers"])
+        for rule in config["inhibit_rules"]
+        if selected(rule["source_matchers"]) == {"DepthgaugeSnapshotStale"}
+    ]
+    (limit,) = re.findall(r"> (\d+)$", alerts["DepthgaugeSnapshotStale"]["expr"])
+    told = float(limit) + interval + lasts(alerts["DepthgaugeSnapshotStale"])
+    for name in held:
+        # It shows them as down after three intervals.
+        assert 3 * interval + lasts(alerts[name]) > told, name
+    routes = (config["route"], *(route for route in config["route"]["routes"] if route["receiver"] != "nobody"))
+    assert all((seconds_of(route["group_wait"]) or 0) >= 2 * interval for route in routes)
+
+
+def lasts(rule: dict[str, Any]) -> float:
+    return seconds_of(rule.get("for", "0s")) or 0.0
 
 
 @pytest.mark.needs("promtool")

@@ -195,8 +195,8 @@ CASES = (
             series("jobqueue_up", redis="default"): "1 0x7 stale",
             series("jobqueue_up", redis="default", instance=WEB_2): "_x10 0x60",
         },
-        quiet=(2,),
-        firing=dict.fromkeys((3, 9, 10, 12, 20), (BY_NAME["JobQueueRedisDown"].firing,)),
+        quiet=(3,),
+        firing=dict.fromkeys((4, 9, 10, 12, 20), (BY_NAME["JobQueueRedisDown"].firing,)),
     ),
     Case(
         name="JobQueueFailedJobs stays quiet while another exporter takes over",
@@ -211,8 +211,8 @@ CASES = (
             series("depthgauge_postgres_up", APP): "1 0x7 stale",
             series("depthgauge_postgres_up", APP, instance=WEB_2): "_x10 1x60",
         },
-        quiet=(2, 10, 12, 20),
-        firing=dict.fromkeys((3, 9), (BY_NAME["DepthgaugePostgresDown"].firing,)),
+        quiet=(3, 10, 12, 20),
+        firing=dict.fromkeys((4, 9), (BY_NAME["DepthgaugePostgresDown"].firing,)),
     ),
 )
 
