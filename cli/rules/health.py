@@ -18,7 +18,6 @@ DISK: Final = Threshold(name="host.disk", default=0.9, unit="ratio", help="part 
 PROBE: Final = Threshold(name="probe.down", default=180, unit="time", help="how long a probed URL may fail")
 
 
-
 def _connections(c: Choices) -> str:
     # Added up first, held afterwards: a state that has gone and the one its connections are in now must not both count.
     added = f"sum without (state) ({c.of_exporters('depthgauge_postgres_connections')})"
@@ -71,8 +70,7 @@ ALERTS: Final = (
         expr=lambda c: (
             c.each_target(
                 "max",
-                f"\n  {_connections(c)}"
-                f"\n  / {c.last('depthgauge_postgres_max_connections')}\n",
+                f"\n  {_connections(c)}\n  / {c.last('depthgauge_postgres_max_connections')}\n",
             )
             + f" > {c.number(CONNECTIONS)}"
         ),

@@ -225,9 +225,10 @@ def lasts(rule: dict[str, Any]) -> float:
             "env",
         ),
         ("--threshold", "jobqueue.wait=90", "--threshold", "host.disk=0.955", "--threshold", "jobqueue.stuck=1d12h"),
+        ("--selector", r'job=~"host\\d+|a\\.b|\x41\u00e4\"",env!="\t"'),
         ("--without", "JobQueuePaused", "--runbook-url", "https://wiki.example.org/runbooks/"),
     ],
-    ids=["defaults", "selectors", "thresholds", "others"],
+    ids=["defaults", "selectors", "thresholds", "escapes", "others"],
 )
 def test_promtool_finds_the_rules_good(options: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
@@ -285,6 +286,11 @@ def test_selectors_further_labels_and_runbooks_go_everywhere() -> None:
         (("--selector", 'job="x" env="y"'), ("a comma is wanted",)),
         (("--selector", ""), ("is empty",)),
         (("--selector", 'job=~"("'), ("no regular expression",)),
+        (("--selector", 'job="x",'), ("ends with a comma",)),
+        (("--sink-selector", 'job="x" , '), ("--sink-selector", "ends with a comma")),
+        (("--selector", r'job=~"host\d+"'), (r"no \d within double quotes; write \\d",)),
+        (("--selector", r'job="x",env=~"a\.b\\.c"'), (r"no \. within double quotes; write \\.",)),
+        (("--selector", r'job="a\x1"'), (r"write \\x",)),
         (("--selector", 'queue="x"'), ("the rules select by queue themselves",)),
         (("--sink-selector", "x"), ("--sink-selector x",)),
         (("--by", "a-b"), ("--by a-b",)),
