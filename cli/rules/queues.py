@@ -3,6 +3,7 @@
 from textwrap import indent
 from typing import Final
 
+from cli.rules.durations import short
 from cli.rules.model import HOLD, Alert, Choices, Threshold
 from cli.rules.recordings import FAILED_KEPT, FAILED_RATE, FAILURE_RATIO, WAIT, WAITING, WORKERS
 
@@ -10,6 +11,8 @@ MEMORY: Final = "1h"
 """For so long it counts that workers of a host were known of which nothing is heard now."""
 LAST_WORD: Final = "1d"
 """For so long it counts that a queue was last known to have no worker, where nothing is told of its workers now."""
+SHORTEST: Final = 300.0
+"""Seconds without a change that are the least to tell that nothing was taken, at a scrape a minute."""
 MIN_FAILURES: Final = 5
 """Fewer failures in five minutes make no ratio worth an alert."""
 
@@ -107,14 +110,20 @@ def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     )
 
 
+def _window(c: Choices, threshold: Threshold) -> str:
+    # Within a short window there may be one scrape only, which cannot tell that anything has changed.
+    return short(max(c.thresholds[threshold.name], SHORTEST))
+
+
 def _waits(c: Choices, threshold: Threshold) -> str:
     # Where no time is stored, a take-over begins the age anew; that nothing was taken for so long is known all the same.
-    still = indent(_nothing_taken(c, c.time(threshold), times_stored=False), "  ")
-    return f"{WAIT} > {c.number(threshold)}\nor on ({c.queue})\n(\n{still}\n) + {c.number(threshold)}"
+    still = indent(_nothing_taken(c, _window(c, threshold), times_stored=False), "  ")
+    known = f"{max(c.thresholds[threshold.name], SHORTEST):.15g}"
+    return f"{WAIT} > {c.number(threshold)}\nor on ({c.queue})\n(\n{still}\n) + {known}"
 
 
 def _stuck(c: Choices) -> str:
-    window = c.time(STUCK)
+    window = _window(c, STUCK)
     on = f"on ({c.queue})"
     counters = ("jobqueue_jobs_completed_total", "jobqueue_jobs_failed_total")
     done = "\n  or\n  ".join(

@@ -14,10 +14,12 @@ from click.testing import CliRunner
 from cli.main import main
 from cli.rules.durations import seconds_of
 from cli.rules.table import ALERTS, GROUPS, THRESHOLDS
+from tests.plugins import proofs_queues
 from tests.plugins.alertmanager import selected
 from tests.plugins.metric_table import metric_table
 from tests.plugins.repo import repo_root
 from tests.plugins.rule_files import FILES
+from tests.plugins.rule_tests import Case, document
 
 pytestmark = pytest.mark.needs("source-tree")
 
@@ -241,6 +243,24 @@ def test_promtool_finds_the_rules_good(options: tuple[str, ...], tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(rules(file.read_text()))} rules found" in done.stdout
+
+
+@pytest.mark.needs("promtool")
+def test_a_window_shorter_than_two_scrapes_makes_no_alert(tmp_path: Path) -> None:
+    """Another head at every scrape: within 50 seconds there is one sample, which never changes."""
+    (tmp_path / "rules.yml").write_text(
+        printed("--threshold", "jobqueue.wait=50s", "--threshold", "jobqueue.stuck=50s")
+    )
+    samples = {proofs_queues.WAITING: "5x40", proofs_queues.FIRST_SEEN: "0+60x40", proofs_queues.WORKERS: "1x40"}
+    cases = [
+        Case(name=alert, alert=alert, samples=samples, quiet=range(2, 40))
+        for alert in ("JobQueueWaitTooLong", "JobQueueStuck")
+    ]
+    (tmp_path / "tests.yml").write_text(document("", cases).replace("../depthgauge.yml", "rules.yml"))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(tmp_path / "tests.yml")], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def alerts_by_name(*options: str) -> dict[str, str]:
