@@ -280,8 +280,13 @@ FIGURES = (
             (RATE, 10): value(1),
             ("queue:jobqueue_jobs_failed:rate5m", 10): value(1),
             ("queue:jobqueue_jobs_failed_per_processed:ratio_rate5m", 10): value(0.5),
-            ("queue:jobqueue_drain_seconds:estimate", 10): value(120),
+            ("queue:jobqueue_drain_seconds:estimate", 10): value(60),
         },
+    ),
+    Figures(
+        name="where failures are not counted, the time to drain is told by what is completed",
+        samples={series(JOBS, Q, state="waiting"): "120x20", series(COMPLETED, Q): "0+60x20"},
+        values={("queue:jobqueue_drain_seconds:estimate", 10): value(120)},
     ),
     Figures(
         name="no ratio and no estimate while nothing is done",
