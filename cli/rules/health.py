@@ -2,20 +2,27 @@
 
 from typing import Final
 
-from cli.rules.model import Alert, Threshold
+from cli.rules.model import HOLD, Alert, Choices, Threshold
 
 MEMORY: Final = Threshold(name="redis.memory", default=0.9, unit="ratio", help="part of maxmemory that a Redis may use")
 EVICTED: Final = Threshold(
     name="redis.evicted", default=0, unit="count", help="keys that a Redis may evict in 15 minutes"
 )
 POSTGRES: Final = Threshold(
-    name="postgres.down", default=120, unit="time", help="how long no exporter may read a PostgreSQL"
+    name="postgres.down", default=180, unit="time", help="how long no exporter may read a PostgreSQL"
 )
 CONNECTIONS: Final = Threshold(
     name="postgres.connections", default=0.8, unit="ratio", help="part of max_connections that may be in use"
 )
 DISK: Final = Threshold(name="host.disk", default=0.9, unit="ratio", help="part of a file system that may be used")
-PROBE: Final = Threshold(name="probe.down", default=120, unit="time", help="how long a probed URL may fail")
+PROBE: Final = Threshold(name="probe.down", default=180, unit="time", help="how long a probed URL may fail")
+
+
+def _connections(c: Choices) -> str:
+    # Added up first, held afterwards: a state that has gone and the one its connections are in now must not both count.
+    added = f"sum without (state) ({c.of_exporters('depthgauge_postgres_connections')})"
+    return f"last_over_time(({added})[{HOLD}:15s])"
+
 
 ALERTS: Final = (
     Alert(
@@ -63,8 +70,7 @@ ALERTS: Final = (
         expr=lambda c: (
             c.each_target(
                 "max",
-                f"\n  sum without (state) ({c.last('depthgauge_postgres_connections')})"
-                f"\n  / {c.last('depthgauge_postgres_max_connections')}\n",
+                f"\n  {_connections(c)}\n  / {c.last('depthgauge_postgres_max_connections')}\n",
             )
             + f" > {c.number(CONNECTIONS)}"
         ),

@@ -12,7 +12,8 @@ Severity = Literal["critical", "warning", "info"]
 HOLD: Final = "2m"
 """How far back a value may lie: one missed scrape must neither raise an alert nor end it.
 
-A series that ended (another exporter took over the lease) is still seen for as long; what that could raise waits longer.
+A series that ended (another exporter took over the lease) is still seen for as long; what that could raise has to last for
+three minutes at least.
 """
 
 EXPORTERS: Final = 'job="depthgauge-exporter"'

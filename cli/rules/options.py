@@ -15,6 +15,8 @@ from depthgauge.errors import DepthgaugeError
 
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _MATCHER: Final = re.compile(r' *([a-zA-Z_][a-zA-Z0-9_]*) *(=~|!~|!=|=) *"((?:[^"\\\n]|\\.)*)" *')
+_ESCAPE: Final = re.compile(r'\\(?:[abfnrtv\\"]|[0-3][0-7]{2}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})')
+"""What PromQL knows after a backslash within double quotes."""
 _OWN: Final = ("__name__", "le", "redis", "system", "queue", "state", "result", "target", "kind", "step")
 """Labels that the rules select or aggregate by themselves."""
 _DAYS: Final = 86_400.0
@@ -140,12 +142,17 @@ def _wrong_in_selector(text: str) -> Iterator[str]:
             yield f"a comma is wanted before {text[at:]!r}"
             return
         at += 1
+        if at == len(text):
+            yield "ends with a comma; leave it out"
 
 
 def _wrong_in_matcher(label: str, operator: str, value: str) -> Iterator[str]:
     if label in _OWN:
         yield f"the rules select by {label} themselves; a label of the scrape, such as job, is wanted"
-    if operator in {"=~", "!~"}:
+    unknown = [found[0] for found in re.finditer(r"\\.", value) if _ESCAPE.match(value, found.start()) is None]
+    for escape in dict.fromkeys(unknown):
+        yield f"PromQL knows no {escape} within double quotes; write \\{escape}"
+    if operator in {"=~", "!~"} and not unknown:
         try:
             re.compile(value.replace("\\\\", "\\"))
         except re.error as exc:

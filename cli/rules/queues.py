@@ -3,18 +3,23 @@
 from textwrap import indent
 from typing import Final
 
-from cli.rules.model import Alert, Choices, Threshold
+from cli.rules.durations import short
+from cli.rules.model import HOLD, Alert, Choices, Threshold
 from cli.rules.recordings import FAILED_KEPT, FAILED_RATE, FAILURE_RATIO, WAIT, WAITING, WORKERS
 
 MEMORY: Final = "1h"
 """For so long it counts that workers of a host were known of which nothing is heard now."""
+LAST_WORD: Final = "1d"
+"""For so long it counts that a queue was last known to have no worker, where nothing is told of its workers now."""
+SHORTEST: Final = 300.0
+"""Seconds without a change that are the least to tell that nothing was taken, at a scrape a minute."""
 MIN_FAILURES: Final = 5
 """Fewer failures in five minutes make no ratio worth an alert."""
 
 _WORDS: Final = "Queue {{ $labels.queue }} ({{ $labels.system }} in Redis {{ $labels.redis }})"
 
 REDIS_DOWN: Final = Threshold(
-    name="jobqueue.redis_down", default=120, unit="time", help="how long no exporter may read a Redis"
+    name="jobqueue.redis_down", default=180, unit="time", help="how long no exporter may read a Redis"
 )
 NO_WORKERS: Final = Threshold(
     name="jobqueue.no_workers", default=300, unit="time", help="how long jobs may wait without any worker"
@@ -46,8 +51,9 @@ PAUSED: Final = Threshold(name="jobqueue.paused", default=3600, unit="time", hel
 def _no_workers(c: Choices) -> str:
     own = c.of_exporters("jobqueue_workers")
     registry = c.of_exporters("jobqueue_registry_workers")
-    # An exporter that starts anew does not know yet that there were workers: the last it heard of them counts for a while.
-    last_known = c.each_queue("sum", f"last_over_time({own}[{MEMORY}])")
+    # An exporter that starts anew does not know of workers that it has never seen running: the last that was known counts on.
+    # By the minute: at every word of a day, thousands of queues would be more samples than Prometheus reads for one query.
+    last_known = f"last_over_time({WORKERS}[{LAST_WORD}:1m])"
     # A host that had workers and says nothing now, or a registry, may have them still: silence is no zero.
     silent_host = c.each_queue("count", f"(max_over_time({own}[{MEMORY}]) > 0) unless {c.last('jobqueue_workers')}")
     had = c.each_queue("max", f"max_over_time({registry}[{MEMORY}])")
@@ -62,6 +68,28 @@ def _no_workers(c: Choices) -> str:
     )
 
 
+def _heads_seen(c: Choices, window: str) -> str:
+    """Count for each exporter how often a head without a stored time was replaced in this window.
+
+    An exporter that is started anew sees the same head for the first time again, which is no change. That is taken off
+    only where it told of a head before and tells of one now: otherwise no start lies between two of its words.
+    """
+    first_seen = c.of_exporters("jobqueue_head_first_seen_timestamp_seconds")
+    here = c.labels("job", "instance")
+    starts = f"max by ({here}) (changes({c.of_exporters('process_start_time_seconds')}[{window}]))"
+    return (
+        f"clamp_min(\n"
+        f"  (\n"
+        f"    changes({first_seen}[{window}])\n"
+        f"    and last_over_time({first_seen}[{HOLD}] offset {window})\n"
+        f"    and last_over_time({first_seen}[{HOLD}])\n"
+        f"  ) - on ({here}) group_left {starts}, 0\n"
+        f")\n"
+        f"or\n"
+        f"changes({first_seen}[{window}])"
+    )
+
+
 def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     """Select queues of which no job was taken in this window, as far as heads and numbers tell.
 
@@ -71,7 +99,7 @@ def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     # Prometheus 3 leaves the first moment of a window out, so a queue that was emptied right then did not fall: hence the minimum.
     on = f"on ({c.queue})"
     stored = c.each_queue("max", f"changes({c.of_exporters('jobqueue_oldest_job_timestamp_seconds')}[{window}])")
-    seen = c.each_queue("max", f"changes({c.of_exporters('jobqueue_head_first_seen_timestamp_seconds')}[{window}])")
+    seen = c.each_queue("max", f"\n{indent(_heads_seen(c, window), '    ')}\n  ")
     heads = f"{seen} unless {on} {stored}"
     if times_stored:
         heads = f"{stored} unless {on} {seen}\n  or\n  {heads}"
@@ -83,14 +111,20 @@ def _nothing_taken(c: Choices, window: str, *, times_stored: bool) -> str:
     )
 
 
+def _window(c: Choices, threshold: Threshold) -> str:
+    # Within a short window there may be one scrape only, which cannot tell that anything has changed.
+    return short(max(c.thresholds[threshold.name], SHORTEST))
+
+
 def _waits(c: Choices, threshold: Threshold) -> str:
     # Where no time is stored, a take-over begins the age anew; that nothing was taken for so long is known all the same.
-    still = indent(_nothing_taken(c, c.time(threshold), times_stored=False), "  ")
-    return f"{WAIT} > {c.number(threshold)}\nor on ({c.queue})\n(\n{still}\n) + {c.number(threshold)}"
+    still = indent(_nothing_taken(c, _window(c, threshold), times_stored=False), "  ")
+    known = f"{max(c.thresholds[threshold.name], SHORTEST):.15g}"
+    return f"{WAIT} > {c.number(threshold)}\nor on ({c.queue})\n(\n{still}\n) + {known}"
 
 
 def _stuck(c: Choices) -> str:
-    window = c.time(STUCK)
+    window = _window(c, STUCK)
     on = f"on ({c.queue})"
     counters = ("jobqueue_jobs_completed_total", "jobqueue_jobs_failed_total")
     done = "\n  or\n  ".join(

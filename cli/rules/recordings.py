@@ -49,6 +49,12 @@ def _ratio(c: Choices) -> str:
     return f"{FAILED_RATE}\n/ on ({c.queue})\n(({COMPLETED_RATE} + on ({c.queue}) {FAILED_RATE}) > 0)"
 
 
+def _drain(c: Choices) -> str:
+    # A job that has failed is off the queue too.
+    done = f"({COMPLETED_RATE} + on ({c.queue}) {FAILED_RATE})\n  or\n  {COMPLETED_RATE}"
+    return f"{WAITING}\n/ on ({c.queue})\n((\n  {done}\n) > 0)"
+
+
 RECORDINGS: Final = (
     Recording(
         name=WAITING,
@@ -75,7 +81,7 @@ RECORDINGS: Final = (
     ),
     Recording(
         name=DRAIN,
-        help="In how many seconds all waiting jobs would be done at the rate of the last five minutes, without new ones.",
-        expr=lambda c: f"{WAITING}\n/ on ({c.queue})\n({COMPLETED_RATE} > 0)",
+        help="In how many seconds all waiting jobs would be done or have failed at the rate of the last five minutes, without new ones.",
+        expr=_drain,
     ),
 )

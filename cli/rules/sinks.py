@@ -2,11 +2,17 @@
 
 from typing import Final
 
-from cli.rules.model import Alert, Threshold
+from cli.rules.model import Alert, Choices, Threshold
 
 DOWN: Final = Threshold(name="sink.down", default=600, unit="time", help="how long a sink may not be scraped")
 CANNOT_WRITE: Final = Threshold(
     name="sink.cannot_write", default=600, unit="time", help="how long a sink may be unable to write"
+)
+BUS_DOWN: Final = Threshold(
+    name="sink.bus_down", default=600, unit="time", help="how long a sink may be unable to read the bus"
+)
+NEWER: Final = Threshold(
+    name="sink.newer", default=0, unit="count", help="entries of a newer version that may wait for a sink"
 )
 LAG: Final = Threshold(
     name="sink.lag", default=900, unit="time", help="how old the newest snapshot in the database may be"
@@ -20,6 +26,21 @@ LOST: Final = Threshold(
 MAINTENANCE: Final = Threshold(
     name="sink.maintenance", default=3600, unit="time", help="how long ago upkeep may have ended well"
 )
+
+
+def _maintenance(c: Choices) -> str:
+    last_success = c.overall(
+        "max", c.last_of_sinks("depthgauge_sink_maintenance_last_success_timestamp_seconds", 'step="all"')
+    )
+    # Where upkeep has never ended well there is no such time: it fails, and has for as long as the oldest sink runs.
+    fails = c.overall("max", c.grown_of_sinks("depthgauge_sink_maintenance_failures_total", c.time(MAINTENANCE)))
+    running = c.overall("min", c.last_of_sinks("process_start_time_seconds"))
+    limit = c.number(MAINTENANCE)
+    return (
+        f"time() - {last_success} > {limit}\nor\n"
+        f"(\n  time() - {running} > {limit}\n  and\n  {fails} > 0\n  unless\n  {last_success}\n)"
+    )
+
 
 ALERTS: Final = (
     Alert(
@@ -42,6 +63,24 @@ ALERTS: Final = (
         lasting=CANNOT_WRITE,
         summary="A sink cannot write into the database.",
         description="{{ $labels.instance }} has not been able to write into the database for {limit}.",
+    ),
+    Alert(
+        name="DepthgaugeSinkBusDown",
+        severity="warning",
+        threshold=BUS_DOWN,
+        expr=lambda c: f"{c.last_of_sinks('depthgauge_sink_bus_up')} == 0",
+        lasting=BUS_DOWN,
+        summary="A sink cannot read the bus.",
+        description="{{ $labels.instance }} has not been able to read the bus for {limit}: it writes nothing.",
+    ),
+    Alert(
+        name="DepthgaugeSinkTooOld",
+        severity="warning",
+        threshold=NEWER,
+        expr=lambda c: f"{c.last_of_sinks('depthgauge_sink_newer_entries')} > {c.number(NEWER)}",
+        lasting="15m",
+        summary="Snapshots of a newer version wait for a sink to be upgraded.",
+        description="{{ $labels.instance }} has left {{ $value }} entries of a newer version on the stream, more than {limit}.",
     ),
     Alert(
         name="DepthgaugeSinkLagging",
@@ -81,15 +120,9 @@ ALERTS: Final = (
         name="DepthgaugeMaintenanceStale",
         severity="warning",
         threshold=MAINTENANCE,
-        expr=lambda c: (
-            "time() - "
-            + c.overall(
-                "max", c.last_of_sinks("depthgauge_sink_maintenance_last_success_timestamp_seconds", 'step="all"')
-            )
-            + f" > {c.number(MAINTENANCE)}"
-        ),
+        expr=_maintenance,
         lasting="5m",
         summary="The database is not kept up: rollups and retention are late.",
-        description="depthgauge.maintain() last ended well {{ $value | humanizeDuration }} ago, more than {limit}.",
+        description="depthgauge.maintain() has not ended well for {{ $value | humanizeDuration }}, more than {limit}.",
     ),
 )

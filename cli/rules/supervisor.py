@@ -10,9 +10,9 @@ EXITED: Final = 100
 _WORDS: Final = "Process {{ $labels.group }}:{{ $labels.process }} of supervisord {{ $labels.supervisor }} on {{ $labels.instance }}"
 
 DOWN: Final = Threshold(
-    name="supervisor.down", default=120, unit="time", help="how long a supervisord may be unreadable"
+    name="supervisor.down", default=180, unit="time", help="how long a supervisord may be unreadable"
 )
-PROCESS_FATAL: Final = Threshold(name="process.fatal", default=60, unit="time", help="how long a process may be FATAL")
+PROCESS_FATAL: Final = Threshold(name="process.fatal", default=180, unit="time", help="how long a process may be FATAL")
 RESTARTS: Final = Threshold(
     name="process.restarts", default=5, unit="count", help="restarts of a process that are allowed in 15 minutes"
 )

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,20 @@ import yaml
 from click.testing import CliRunner
 
 from cli.main import main
+from cli.rules.durations import seconds_of
 from cli.rules.table import ALERTS, GROUPS, THRESHOLDS
+from tests.plugins import proofs_queues
 from tests.plugins.alertmanager import selected
 from tests.plugins.metric_table import metric_table
 from tests.plugins.repo import repo_root
 from tests.plugins.rule_files import FILES
+from tests.plugins.rule_tests import Case, document
 
 pytestmark = pytest.mark.needs("source-tree")
 
 SECTIONS = ("Meaning", "Impact", "How to look", "How to mend")
+OF_ANYBODY: Mapping[str, frozenset[str]] = {"up": frozenset(), "process_start_time_seconds": frozenset()}
+"""Metrics of every target, or of every daemon with prometheus_client's usual ones."""
 OF_THE_SCRAPE = frozenset(("job", "instance"))
 
 
@@ -114,7 +119,7 @@ def metrics_in(expression: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def test_every_metric_exists_with_the_labels_it_is_selected_by() -> None:
-    table = {**metric_table(), "up": frozenset[str]()}
+    table = {**metric_table(), **OF_ANYBODY}
     recorded: set[str] = set()
     used: set[str] = set()
     for rule in rules(printed()):
@@ -127,7 +132,7 @@ def test_every_metric_exists_with_the_labels_it_is_selected_by() -> None:
             assert labels <= table[name] | OF_THE_SCRAPE, f"{name}: {labels - table[name]}"
             assert "job" in labels, f"{name} is not selected by the scrape's labels"
         for group in re.findall(r"\b(?:by|on|without) \(([^)]*)\)", rule["expr"]):
-            assert set(group.split(", ")) <= {label for labels in table.values() for label in labels}
+            assert set(group.split(", ")) <= {label for labels in table.values() for label in labels} | OF_THE_SCRAPE
         recorded.add(rule.get("record", ""))
     assert len(used) > 20
 
@@ -170,6 +175,8 @@ def test_inhibitions_join_alerts_by_labels_that_both_carry(proofs: list[dict[str
         for target in targets:
             assert any(equal <= labels for labels in carried[target]), f"{target} never has the labels {equal}"
         pairs |= {(source, target) for source in sources for target in targets}
+    # One sink that is down, too old or without the bus must not hide that all history stands still.
+    assert {source for source, target in pairs if target == "DepthgaugeSinkLagging"} == {"DepthgaugeSinkCannotWrite"}
     assert pairs >= {
         ("SupervisorDown", "SupervisorProcessFatal"),
         ("SupervisorDown", "SupervisorProcessCrashLoop"),
@@ -181,6 +188,29 @@ def test_inhibitions_join_alerts_by_labels_that_both_carry(proofs: list[dict[str
         ("DepthgaugeSpoolFilling", "DepthgaugeBusDown"),
         ("DepthgaugeSinkCannotWrite", "DepthgaugeSinkLagging"),
     }
+
+
+def test_an_exporter_that_collects_nothing_is_told_of_before_what_it_says_is_down() -> None:
+    """Otherwise somebody is called for each of its sources, and it is held back only afterwards."""
+    interval = 15.0
+    alerts = {rule["alert"]: rule for rule in rules(printed()) if "alert" in rule}
+    config = loaded((repo_root() / "prometheus" / "alertmanager.yml").read_text(encoding="utf-8"))
+    (held,) = [
+        selected(rule["target_matchers"])
+        for rule in config["inhibit_rules"]
+        if selected(rule["source_matchers"]) == {"DepthgaugeSnapshotStale"}
+    ]
+    (limit,) = re.findall(r"> (\d+)$", alerts["DepthgaugeSnapshotStale"]["expr"])
+    told = float(limit) + interval + lasts(alerts["DepthgaugeSnapshotStale"])
+    for name in held:
+        # It shows them as down after three intervals.
+        assert 3 * interval + lasts(alerts[name]) > told, name
+    routes = (config["route"], *(route for route in config["route"]["routes"] if route["receiver"] != "nobody"))
+    assert all((seconds_of(route["group_wait"]) or 0) >= 2 * interval for route in routes)
+
+
+def lasts(rule: dict[str, Any]) -> float:
+    return seconds_of(rule.get("for", "0s")) or 0.0
 
 
 @pytest.mark.needs("promtool")
@@ -199,9 +229,10 @@ def test_inhibitions_join_alerts_by_labels_that_both_carry(proofs: list[dict[str
             "env",
         ),
         ("--threshold", "jobqueue.wait=90", "--threshold", "host.disk=0.955", "--threshold", "jobqueue.stuck=1d12h"),
+        ("--selector", r'job=~"host\\d+|a\\.b|\x41\u00e4\"",env!="\t"'),
         ("--without", "JobQueuePaused", "--runbook-url", "https://wiki.example.org/runbooks/"),
     ],
-    ids=["defaults", "selectors", "thresholds", "others"],
+    ids=["defaults", "selectors", "thresholds", "escapes", "others"],
 )
 def test_promtool_finds_the_rules_good(options: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
@@ -214,6 +245,24 @@ def test_promtool_finds_the_rules_good(options: tuple[str, ...], tmp_path: Path)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(rules(file.read_text()))} rules found" in done.stdout
+
+
+@pytest.mark.needs("promtool")
+def test_a_window_shorter_than_two_scrapes_makes_no_alert(tmp_path: Path) -> None:
+    """Another head at every scrape: within 50 seconds there is one sample, which never changes."""
+    (tmp_path / "rules.yml").write_text(
+        printed("--threshold", "jobqueue.wait=50s", "--threshold", "jobqueue.stuck=50s")
+    )
+    samples = {proofs_queues.WAITING: "5x40", proofs_queues.FIRST_SEEN: "0+60x40", proofs_queues.WORKERS: "1x40"}
+    cases = [
+        Case(name=alert, alert=alert, samples=samples, quiet=range(2, 40))
+        for alert in ("JobQueueWaitTooLong", "JobQueueStuck")
+    ]
+    (tmp_path / "tests.yml").write_text(document("", cases).replace("../depthgauge.yml", "rules.yml"))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(tmp_path / "tests.yml")], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def alerts_by_name(*options: str) -> dict[str, str]:
@@ -259,6 +308,11 @@ def test_selectors_further_labels_and_runbooks_go_everywhere() -> None:
         (("--selector", 'job="x" env="y"'), ("a comma is wanted",)),
         (("--selector", ""), ("is empty",)),
         (("--selector", 'job=~"("'), ("no regular expression",)),
+        (("--selector", 'job="x",'), ("ends with a comma",)),
+        (("--sink-selector", 'job="x" , '), ("--sink-selector", "ends with a comma")),
+        (("--selector", r'job=~"host\d+"'), (r"no \d within double quotes; write \\d",)),
+        (("--selector", r'job="x",env=~"a\.b\\.c"'), (r"no \. within double quotes; write \\.",)),
+        (("--selector", r'job="a\x1"'), (r"write \\x",)),
         (("--selector", 'queue="x"'), ("the rules select by queue themselves",)),
         (("--sink-selector", "x"), ("--sink-selector x",)),
         (("--by", "a-b"), ("--by a-b",)),

@@ -190,8 +190,9 @@ def test_what_says_more_holds_back_what_says_less(alertmanager: Alertmanager) ->
 @pytest.mark.needs("alertmanager")
 def test_a_sink_that_cannot_write_explains_that_history_stands_still(alertmanager: Alertmanager) -> None:
     lagging = {"alertname": "DepthgaugeSinkLagging", "severity": "warning"}
-    alertmanager.fire(lagging, {"alertname": "JobQueueNoWorkers", **Q, "severity": "critical"})
-    wait_for(lambda: len(alertmanager.alerts()) == 2, 10)
+    down = {"alertname": "DepthgaugeSinkDown", "instance": "db-2:10140", "severity": "warning"}
+    alertmanager.fire(lagging, down, {"alertname": "JobQueueNoWorkers", **Q, "severity": "critical"})
+    wait_for(lambda: len(alertmanager.alerts()) == 3, 10)
     assert alertmanager.held_back() == []
     alertmanager.fire({"alertname": "DepthgaugeSinkCannotWrite", "instance": "db-1:10140", "severity": "warning"})
     wait_for(lambda: alertmanager.held_back() == [lagging], 10)

@@ -20,11 +20,15 @@ FULL = {"reason": "spool_full"}
 DROPS = series("depthgauge_bus_drops_total", FULL)
 SINK_UP = series("up", instance=SINK)
 DATABASE_UP = series("depthgauge_sink_database_up", instance=SINK)
+SINK_BUS_UP = series("depthgauge_sink_bus_up", instance=SINK)
+NEWER = series("depthgauge_sink_newer_entries", instance=SINK)
 STOPPED = series("depthgauge_sink_stopped", instance=SINK)
 NEWEST = series("depthgauge_sink_newest_slot_timestamp_seconds", instance=SINK)
 KEPT = series("depthgauge_sink_quarantine_entries", instance=SINK)
 LOST = series("depthgauge_sink_gap_snapshots", state="lost", instance=SINK)
 KEPT_UP = series("depthgauge_sink_maintenance_last_success_timestamp_seconds", step="all", instance=SINK)
+REFUSED = series("depthgauge_sink_maintenance_failures_total", reason="privileges", instance=SINK)
+SINK_STARTED = series("process_start_time_seconds", instance=SINK)
 
 EXPORTERS = (
     Proof(
@@ -163,6 +167,29 @@ SINKS = (
         below={"it is back a step earlier": {DATABASE_UP: "1 0x9 1x40"}},
     ),
     Proof(
+        alert="DepthgaugeSinkBusDown",
+        severity="warning",
+        samples={SINK_BUS_UP: "1 0x40", DATABASE_UP: "1x40"},
+        fires_at=11,
+        labels=THERE,
+        summary="A sink cannot read the bus.",
+        description="db-1:10140 has not been able to read the bus for 10m: it writes nothing.",
+        below={
+            "it is back a step earlier": {SINK_BUS_UP: "1 0x9 1x40"},
+            "an exporter's way to the bus is another matter": {SINK_BUS_UP: "1x40", BUS_UP: "0x40"},
+        },
+    ),
+    Proof(
+        alert="DepthgaugeSinkTooOld",
+        severity="warning",
+        samples={NEWER: "0 1x40"},
+        fires_at=16,
+        labels=THERE,
+        summary="Snapshots of a newer version wait for a sink to be upgraded.",
+        description="db-1:10140 has left 1 entries of a newer version on the stream, more than 0.",
+        below={"there are none": {NEWER: "0x40"}, "it is upgraded a step earlier": {NEWER: "0 1x14 0x40"}},
+    ),
+    Proof(
         alert="DepthgaugeSinkLagging",
         severity="warning",
         samples={NEWEST: "0x40"},
@@ -213,11 +240,25 @@ SINKS = (
         fires_at=66,
         labels={},
         summary="The database is not kept up: rollups and retention are late.",
-        description="depthgauge.maintain() last ended well 1h 6m 0s ago, more than 1h.",
-        later="depthgauge.maintain() last ended well 1h 8m 0s ago, more than 1h.",
-        below={"an hour is not too long": {KEPT_UP: "0x60 60+60x40"}},
+        description="depthgauge.maintain() has not ended well for 1h 6m 0s, more than 1h.",
+        later="depthgauge.maintain() has not ended well for 1h 8m 0s, more than 1h.",
+        below={
+            "an hour is not too long": {KEPT_UP: "0x60 60+60x40"},
+            "it is left to a job, of which no sink knows": {KEPT_UP: "_x90", SINK_STARTED: "0x90", REFUSED: "0x90"},
+            "rounds fail meanwhile": {KEPT_UP: "0+60x90", SINK_STARTED: "0x90", REFUSED: "0+1x90"},
+        },
     ),
 )
+
+
+def _not_kept_up(minutes: int) -> Firing:
+    return Firing(
+        labels={"severity": "warning"},
+        summary="The database is not kept up: rollups and retention are late.",
+        description=f"depthgauge.maintain() has not ended well for 1h {minutes - 60}m 0s, more than 1h.",
+    )
+
+
 EXPORTER_CASES = (
     *(case for proof in EXPORTERS for case in proof.cases()),
     Case(
@@ -257,6 +298,19 @@ EXPORTER_CASES = (
 )
 SINK_CASES = (
     *(case for proof in SINKS for case in proof.cases()),
+    Case(
+        name="DepthgaugeMaintenanceStale knows upkeep that has never ended well, a missed scrape included",
+        alert="DepthgaugeMaintenanceStale",
+        samples={SINK_STARTED: "0x64 stale 0x30", REFUSED: "0+1x64 stale 66+1x30"},
+        quiet=(60, 65),
+        firing={minute: (_not_kept_up(minute),) for minute in (66, 68, 80)},
+    ),
+    Case(
+        name="DepthgaugeMaintenanceStale gives a sink that has just been started an hour",
+        alert="DepthgaugeMaintenanceStale",
+        samples={SINK_STARTED: "1800x90", REFUSED: "_x30 0+1x60"},
+        quiet=(60, 66, 90),
+    ),
     Case(
         name="DepthgaugeSinkCannotWrite knows a sink that waits for a human",
         alert="DepthgaugeSinkCannotWrite",

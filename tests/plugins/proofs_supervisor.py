@@ -16,24 +16,27 @@ SUPERVISORS = (
         alert="SupervisorDown",
         severity="critical",
         samples={SUPERVISOR_UP: "1 0x30"},
-        fires_at=3,
+        fires_at=4,
         labels={**MAIN, **HERE},
         summary="A supervisord cannot be read.",
-        description=("Supervisord main on web-1:10139 has not answered for 2m: whether its workers run is not known."),
-        below={"it answers again a step earlier": {SUPERVISOR_UP: "1 0x1 1x30"}},
+        description=("Supervisord main on web-1:10139 has not answered for 3m: whether its workers run is not known."),
+        below={
+            "it answers again a step earlier": {SUPERVISOR_UP: "1 0x2 1x30"},
+            "one reading before the exporter has gone": {SUPERVISOR_UP: "1 0 stale"},
+        },
     ),
     Proof(
         alert="SupervisorProcessFatal",
         severity="critical",
         samples={STATE: "20 200x30"},
-        fires_at=2,
-        missed=2,
+        fires_at=4,
         labels={**PROCESS, **HERE},
         summary="Supervisord has given up a process.",
         description=f"{WORDS} is FATAL: supervisord could not start it and will not try again.",
         below={
             "BACKOFF is not FATAL": {STATE: "20 30x30"},
-            "it was started a step earlier": {STATE: "20 200 20x30"},
+            "it was started a step earlier": {STATE: "20 200x2 20x30"},
+            "it was taken away as soon as it was seen": {STATE: "20 200 stale"},
         },
     ),
     Proof(
@@ -73,6 +76,7 @@ APP = {"target": "app"}
 POSTGRES_UP = series("depthgauge_postgres_up", APP)
 ACTIVE = series("depthgauge_postgres_connections", APP, state="active")
 IDLE = series("depthgauge_postgres_connections", APP, state="idle")
+IN_TRANSACTION = series("depthgauge_postgres_connections", APP, state="idle in transaction")
 ALLOWED = series("depthgauge_postgres_max_connections", APP)
 DISK = {"target": "web-1", "mountpoint": "/var"}
 USED_RATIO = series("depthgauge_host_disk_used_ratio", DISK)
@@ -104,11 +108,14 @@ HEALTH = (
         alert="DepthgaugePostgresDown",
         severity="critical",
         samples={POSTGRES_UP: "1 0x30"},
-        fires_at=3,
+        fires_at=4,
         labels=APP,
         summary="No exporter can read a PostgreSQL.",
-        description="PostgreSQL app has not answered any exporter for 2m.",
-        below={"it answers again a step earlier": {POSTGRES_UP: "1 0x1 1x30"}},
+        description="PostgreSQL app has not answered any exporter for 3m.",
+        below={
+            "it answers again a step earlier": {POSTGRES_UP: "1 0x2 1x30"},
+            "one reading before the exporter has gone": {POSTGRES_UP: "1 0 stale"},
+        },
     ),
     Proof(
         alert="DepthgaugePostgresConnectionsHigh",
@@ -118,7 +125,14 @@ HEALTH = (
         labels=APP,
         summary="A PostgreSQL has few connections left.",
         description="PostgreSQL app has 80.1% of its max_connections in use, more than 80%.",
-        below={"four fifths": {ACTIVE: "400x30"}},
+        below={
+            "four fifths": {ACTIVE: "400x30"},
+            "connections that go from one state to another and back are not counted in both": {
+                IDLE: "600x30",
+                ACTIVE: " ".join(("150", "stale") * 15),
+                IN_TRANSACTION: " ".join(("stale", "150") * 15),
+            },
+        },
     ),
     Proof(
         alert="DepthgaugeHostDiskFull",
@@ -134,11 +148,14 @@ HEALTH = (
         alert="DepthgaugeProbeDown",
         severity="critical",
         samples={PROBE_UP: "1 0x30"},
-        fires_at=3,
+        fires_at=4,
         labels={**SITE, **HERE},
         summary="A probed URL does not answer, or answers with an error.",
-        description="Probe site has failed for 2m, seen from web-1:10139.",
-        below={"it answers again a step earlier": {PROBE_UP: "1 0x1 1x30"}},
+        description="Probe site has failed for 3m, seen from web-1:10139.",
+        below={
+            "it answers again a step earlier": {PROBE_UP: "1 0x2 1x30"},
+            "one reading before the exporter has gone": {PROBE_UP: "1 0 stale"},
+        },
     ),
 )
 SUPERVISOR_CASES = tuple(case for proof in SUPERVISORS for case in proof.cases())

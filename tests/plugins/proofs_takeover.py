@@ -25,10 +25,102 @@ def waits(alert: str, minutes: int) -> Firing:
     )
 
 
+def critical(minutes: int) -> Firing:
+    return replace(
+        BY_NAME["JobQueueWaitCritical"].firing,
+        description=f"{MAIL}: its next job has been waiting for {minutes // 60}h {minutes % 60}m 0s, more than 1h.",
+    )
+
+
 OLDEST = "jobqueue_oldest_job_timestamp_seconds"
 FIRST_SEEN = "jobqueue_head_first_seen_timestamp_seconds"
 JOBS = "jobqueue_jobs"
 WAITING = moved(JOBS, "2x7", "2x60", state="waiting")
+STARTED = "process_start_time_seconds"
+RESTARTS = (
+    Case(
+        name="JobQueueWaitCritical goes on although the exporter that sees a head without a time is started anew",
+        alert="JobQueueWaitCritical",
+        samples={
+            series(JOBS, Q, state="waiting"): "2x98 stale _ 2x90",
+            series(FIRST_SEEN, Q): "0x98 stale _ 6060x90",
+            series(STARTED): "0x98 stale 6000x90",
+        },
+        firing={
+            98: (critical(98),),
+            # The new one's age counts from its start. That nothing was taken for an hour is known all the same.
+            **dict.fromkeys(range(101, 161), (critical(60),)),
+            162: (critical(61),),
+        },
+    ),
+    Case(
+        name="JobQueueWaitTooLong fires in time although the exporter is started anew, missed scrapes before and after included",
+        alert="JobQueueWaitTooLong",
+        samples={
+            series(JOBS, Q, state="waiting"): "2x3 stale 2 stale 2x4 stale 2x40",
+            series(FIRST_SEEN, Q): "0x3 stale 0 stale 420x4 stale 420x40",
+            series(STARTED): "0x3 stale 0 stale 360x4 stale 360x40",
+        },
+        quiet=(12,),
+        firing=dict.fromkeys((13, 14, 15, 16, 17), (waits("JobQueueWaitTooLong", 10),)),
+    ),
+    Case(
+        name="JobQueueStuck goes on although the exporter is started anew twice",
+        alert="JobQueueStuck",
+        samples={
+            series(JOBS, Q, state="waiting"): "4x90",
+            series(FIRST_SEEN, Q): "0x34 2100x4 2400x60",
+            series(STARTED): "0x34 2100x4 2400x60",
+        },
+        quiet=(29,),
+        firing=dict.fromkeys((30, 34, 35, 39, 40, 45, 64, 65, 69, 70, 71, 80), (BY_NAME["JobQueueStuck"].firing,)),
+    ),
+    Case(
+        name="JobQueueStuck stays quiet: a job is taken beside a start of the exporter",
+        alert="JobQueueStuck",
+        samples={
+            series(JOBS, Q, state="waiting"): "4x90",
+            series(FIRST_SEEN, Q): "0x14 900x4 1200x22 2520x50",
+            series(STARTED): "0x14 900x80",
+        },
+        quiet=tuple(range(28, 60)),
+    ),
+    Case(
+        name="JobQueueStuck stays quiet: a job was taken, and the exporter was started anew before it took the lease",
+        alert="JobQueueStuck",
+        samples={
+            series(JOBS, Q, state="waiting"): "4x90",
+            series(FIRST_SEEN, Q): "0x4 stale",
+            series(FIRST_SEEN, Q, instance=WEB_2): "_x6 360x10 1020x90",
+            series(STARTED): "0x90",
+            series(STARTED, instance=WEB_2): "0x5 300x90",
+        },
+        quiet=tuple(range(28, 47)),
+    ),
+    Case(
+        name="JobQueueStuck stays quiet: a job was taken before the exporter was started anew and lost the lease",
+        alert="JobQueueStuck",
+        samples={
+            series(JOBS, Q, state="waiting"): "4x90",
+            series(FIRST_SEEN, Q): "0x14 900x5 stale",
+            series(FIRST_SEEN, Q, instance=WEB_2): "_x22 1320x90",
+            series(STARTED): "0x20 1260x90",
+            series(STARTED, instance=WEB_2): "0x90",
+        },
+        quiet=tuple(range(28, 44)),
+    ),
+    Case(
+        name="JobQueueStuck stays quiet: the start of another exporter explains nothing",
+        alert="JobQueueStuck",
+        samples={
+            series(JOBS, Q, state="waiting"): "4x90",
+            series(FIRST_SEEN, Q): "0x14 900x80",
+            series(STARTED): "0x90",
+            series(STARTED, instance=WEB_2): "0x14 900x80",
+        },
+        quiet=tuple(range(28, 44)),
+    ),
+)
 
 CASES = (
     Case(
@@ -86,6 +178,7 @@ CASES = (
         quiet=(29,),
         firing=dict.fromkeys((30, 31, 45), (BY_NAME["JobQueueStuck"].firing,)),
     ),
+    *RESTARTS,
     Case(
         name="JobQueueRedisDown stays quiet while another exporter takes over",
         alert="JobQueueRedisDown",
@@ -102,8 +195,8 @@ CASES = (
             series("jobqueue_up", redis="default"): "1 0x7 stale",
             series("jobqueue_up", redis="default", instance=WEB_2): "_x10 0x60",
         },
-        quiet=(2,),
-        firing=dict.fromkeys((3, 9, 10, 12, 20), (BY_NAME["JobQueueRedisDown"].firing,)),
+        quiet=(3,),
+        firing=dict.fromkeys((4, 9, 10, 12, 20), (BY_NAME["JobQueueRedisDown"].firing,)),
     ),
     Case(
         name="JobQueueFailedJobs stays quiet while another exporter takes over",
@@ -118,8 +211,8 @@ CASES = (
             series("depthgauge_postgres_up", APP): "1 0x7 stale",
             series("depthgauge_postgres_up", APP, instance=WEB_2): "_x10 1x60",
         },
-        quiet=(2, 10, 12, 20),
-        firing=dict.fromkeys((3, 9), (BY_NAME["DepthgaugePostgresDown"].firing,)),
+        quiet=(3, 10, 12, 20),
+        firing=dict.fromkeys((4, 9), (BY_NAME["DepthgaugePostgresDown"].firing,)),
     ),
 )
 
@@ -187,8 +280,13 @@ FIGURES = (
             (RATE, 10): value(1),
             ("queue:jobqueue_jobs_failed:rate5m", 10): value(1),
             ("queue:jobqueue_jobs_failed_per_processed:ratio_rate5m", 10): value(0.5),
-            ("queue:jobqueue_drain_seconds:estimate", 10): value(120),
+            ("queue:jobqueue_drain_seconds:estimate", 10): value(60),
         },
+    ),
+    Figures(
+        name="where failures are not counted, the time to drain is told by what is completed",
+        samples={series(JOBS, Q, state="waiting"): "120x20", series(COMPLETED, Q): "0+60x20"},
+        values={("queue:jobqueue_drain_seconds:estimate", 10): value(120)},
     ),
     Figures(
         name="no ratio and no estimate while nothing is done",

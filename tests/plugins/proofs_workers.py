@@ -78,9 +78,21 @@ SILENT = (
     ),
     fires(
         "an exporter that starts anew has not known its workers yet",
-        {waiting(): "3x8 stale 3x40", workers(): "0x8 stale"},
+        {waiting(): "3x8 stale 3x300", workers(): "0x8 stale"},
         5,
-        until=30,
+        until=300,
+    ),
+    quiet(
+        "an exporter that starts anew has not known workers that were there",
+        {waiting(): "3x8 stale 3x200", workers(): "2x8 stale"},
+        (14, 30, 70, 90, 200),
+    ),
+    Case(
+        name=f"{ALERT} takes a target of another name for another host, and waits an hour for the first",
+        alert=ALERT,
+        samples={waiting(WEB_2): "3x120", workers(): "3x30 stale", workers(WEB_2): "_x31 3x5 0x100"},
+        quiet=(30, 42, 60, 95),
+        firing={96: (firing(),)},
     ),
     fires(
         "a missed scrape of a host that had workers is no silence",
