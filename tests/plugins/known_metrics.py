@@ -1,4 +1,4 @@
-"""Every metric that Depthgauge serves, as queries see it, with its kind; see tests/plugins/metric_table.py for labels alone."""
+"""Every metric that Depthgauge serves, as queries see it: its kind and its labels, from the tables they are served by."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -43,8 +43,14 @@ class Known:
 
 @cache
 def known_metrics() -> MappingProxyType[str, Known]:
-    """Return all metrics by the names that queries use: a histogram is its three."""
-    found: dict[str, Known] = {name: Known(kind) for name, kind in OTHERS.items()}
+    """Return all metrics by the names that queries use, those of others too."""
+    return MappingProxyType({**{name: Known(kind) for name, kind in OTHERS.items()}, **own_metrics()})
+
+
+@cache
+def own_metrics() -> MappingProxyType[str, Known]:
+    """Return what the daemons' own tables have: a histogram is its three names."""
+    found: dict[str, Known] = {}
     for name, kind, labels in metric_labels():
         if kind == "histogram":
             found[f"{name}_bucket"] = Known("counter", frozenset((*labels, "le")))
