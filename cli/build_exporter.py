@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from cli.build import Builder
 from cli.discover import find_supervisor
@@ -12,19 +13,23 @@ from cli.table import section_of
 from depthgauge.secrets import Secret
 from depthgauge.settings import HistorySettings
 from exporter.settings import (
+    CelerySettings,
     Collectors,
     DatabaseSettings,
     ExporterSettings,
     FailedJobsSettings,
-    LaravelSettings,
     ListSettings,
+    PrefixSettings,
     ProbeSettings,
     QueueRule,
     RedisSettings,
-    RqSettings,
     SortedSetSettings,
+    StreamSettings,
     SupervisorSettings,
 )
+
+PREFIXED: Final = ("laravel", "horizon", "rq", "sidekiq", "resque", "bullmq", "bull", "dramatiq")
+"""Queue systems that need nothing told but the prefix of their keys."""
 
 
 def _own_state(environ: Mapping[str, str]) -> Path | None:
@@ -146,17 +151,33 @@ class ExporterBuilder(Builder):
             system, colon, name = queue.partition(":")
             if colon and system in SYSTEMS and not name:
                 self.complain(node, "queues", f"{queue!r} has no name of a queue behind the colon")
-        laravel, rq = self.child(node, "laravel"), self.child(node, "rq")
         return RedisSettings(
             name=self.get(node, "name"),
             url=self.redis_url(node) or Secret(LOCAL_REDIS),
             systems=self.get(node, "systems"),
             queues=self.get(node, "queues"),
-            laravel=LaravelSettings(prefix=self.get(laravel, "prefix")),
-            rq=RqSettings(prefix=self.get(rq, "prefix")),
+            include=self.get(node, "include"),
+            exclude=self.get(node, "exclude"),
+            celery=self._celery(self.child(node, "celery")),
+            streams=self._streams(node),
+            **{name: PrefixSettings(prefix=self.get(self.child(node, name), "prefix")) for name in PREFIXED},
             lists=self._lists(node),
             sorted_sets=self._sorted_sets(node),
         )
+
+    def _celery(self, node: Node) -> CelerySettings:
+        return CelerySettings(
+            **{name: self.get(node, name) for name in ("prefix", "separator", "priority_steps", "time_header")}
+        )
+
+    def _streams(self, redis: Node) -> tuple[StreamSettings, ...]:
+        nodes = [node for node in redis.children.get("stream", []) if "key" in node.values]
+        made = []
+        for node in nodes:
+            key, group, name = self.get(node, "key"), self.get(node, "group"), self.get(node, "name")
+            made.append(StreamSettings(key=key, group=group, name=name or (f"{key}/{group}" if group else key)))
+        self._unique(nodes, [each.name for each in made])
+        return tuple(made)
 
     def _lists(self, redis: Node) -> tuple[ListSettings, ...]:
         nodes = [node for node in redis.children.get("list", []) if "key" in node.values]
@@ -180,6 +201,8 @@ class ExporterBuilder(Builder):
                 key=self.get(node, "key"),
                 name=self.get(node, "name") or self.get(node, "key"),
                 score=self.get(node, "score"),
+                take=self.get(node, "take"),
+                time_field=self.get(node, "time_field"),
             )
             for node in nodes
         )

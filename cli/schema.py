@@ -11,7 +11,23 @@ DEFAULT_FILE: Final = "/etc/depthgauge/depthgauge.toml"
 PREFIX: Final = "DEPTHGAUGE_"
 LOCAL_REDIS: Final = "redis://localhost:6379/0"
 
-SYSTEMS: Final = ("laravel", "rq", "list", "zset")
+SYSTEMS: Final = (
+    "laravel",
+    "celery",
+    "rq",
+    "sidekiq",
+    "resque",
+    "bullmq",
+    "bull",
+    "dramatiq",
+    "arq",
+    "huey",
+    "taskiq",
+    "saq",
+    "stream",
+    "list",
+    "zset",
+)
 """The queue systems; a test compares them with exporter.queues, which ``--help`` need not load."""
 
 

@@ -31,6 +31,13 @@ def redis_login(prefix: str, default: str | None) -> tuple[Key, ...]:
     )
 
 
+def _prefix(name: str, title: str, text: str) -> Section:
+    key = Key(name="prefix", kind=kinds.TEXT, help=text, default_text="found out")
+    return Section(
+        name=f"redis.{name}", help=f"What {title} needs told.", roles=frozenset({Role.EXPORTER}), keys=(key,)
+    )
+
+
 REDIS: Final = Section(
     name="redis",
     help="A Redis whose queues are read. Without any, it is `redis://localhost:6379/0`; `redis = []` at the top of the file means none.",
@@ -56,26 +63,69 @@ REDIS: Final = Section(
             help="Queues that are always shown, also when empty: `name` in every system that is in use, or `system:name`.",
             default=(),
         ),
+        Key(
+            name="include",
+            kind=kinds.several(kinds.PATTERN),
+            help="Queues that were found are read only if one of these patterns matches their whole name; queues in `queues` always are.",
+            default=(),
+        ),
+        Key(
+            name="exclude",
+            kind=kinds.several(kinds.PATTERN),
+            help="Queues that were found are not read if one of these patterns matches their whole name.",
+            default=(),
+        ),
     ),
     children=(
+        _prefix("laravel", "Laravel", "`database.redis.options.prefix` of the application."),
+        _prefix("horizon", "Laravel Horizon", "`horizon.prefix` of the application."),
         Section(
-            name="redis.laravel",
-            help="What Laravel needs told.",
+            name="redis.celery",
+            help="What Celery needs told.",
             roles=frozenset({Role.EXPORTER}),
             keys=(
                 Key(
                     name="prefix",
                     kind=kinds.TEXT,
-                    help="`database.redis.options.prefix` of the application.",
+                    help="`global_keyprefix` in the application's `broker_transport_options`.",
                     default_text="found out",
+                ),
+                Key(
+                    name="separator",
+                    kind=kinds.TEXT,
+                    help="`sep` in `broker_transport_options`: between a queue's name and a priority step.",
+                    default="\x06\x16",
+                    default_text='"\\u0006\\u0016"',
+                ),
+                Key(
+                    name="priority_steps",
+                    kind=kinds.several(kinds.integer(0, 255)),
+                    help="`priority_steps` in `broker_transport_options`.",
+                    default=(0, 3, 6, 9),
+                ),
+                Key(
+                    name="time_header",
+                    kind=kinds.NAME,
+                    help="Header of messages that holds the time they were sent, where the application sets one: Celery itself stores none.",
                 ),
             ),
         ),
+        _prefix("rq", "RQ", "`RQ_KEY_PREFIX` of the application."),
+        _prefix("sidekiq", "Sidekiq", "Namespace of `redis-namespace` (Sidekiq 6 and earlier)."),
+        _prefix("resque", "Resque", "`Resque.redis.namespace` of the application."),
+        _prefix("bullmq", "BullMQ", "`prefix` of the application's queues."),
+        _prefix("bull", "Bull", "`prefix` of the application's queues."),
+        _prefix("dramatiq", "Dramatiq", "`namespace` of the application's `RedisBroker`."),
         Section(
-            name="redis.rq",
-            help="What RQ needs told.",
+            name="redis.stream",
+            help="A stream that a consumer group works on; streams with groups are found without it.",
+            repeated=True,
             roles=frozenset({Role.EXPORTER}),
-            keys=(Key(name="prefix", kind=kinds.TEXT, help="`RQ_KEY_PREFIX` of the application.", default="rq"),),
+            keys=(
+                Key(name="key", kind=kinds.TEXT, help="The stream's key.", required=True),
+                Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key and the group"),
+                Key(name="group", kind=kinds.NAME, help="The consumer group.", default_text="every group"),
+            ),
         ),
         Section(
             name="redis.list",
@@ -116,6 +166,17 @@ REDIS: Final = Section(
                     kind=kinds.choice("due", "priority"),
                     help="What scores are: `due` times (unix, in s, ms or µs) or a `priority`.",
                     default="due",
+                ),
+                Key(
+                    name="take",
+                    kind=kinds.choice("min", "max"),
+                    help="The end that jobs are taken from where scores are priorities: `min` (ZPOPMIN) or `max` (ZPOPMAX).",
+                    default="min",
+                ),
+                Key(
+                    name="time_field",
+                    kind=kinds.TEXT,
+                    help="Where a member that is a JSON object has the time it was put in, dotted, where scores are priorities.",
                 ),
             ),
         ),

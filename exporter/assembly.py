@@ -10,9 +10,10 @@ from typing import Final, TypeVar
 
 from depthgauge.snapshot import Supervisor
 from exporter.collect import Collector, Identity, Leases, source_timeout
+from exporter.command_lines import COMMAND_LINES
 from exporter.event_source import EventSource
 from exporter.health_sources import Closable, Health
-from exporter.queues import COMMAND_LINES, SYSTEMS
+from exporter.queues import SYSTEMS
 from exporter.settings import ExporterSettings
 from exporter.sources.processes import ResourceReader
 from exporter.sources.redis_queues import RedisQueuesSource

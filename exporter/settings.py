@@ -37,19 +37,35 @@ class SupervisorSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LaravelSettings:
-    """What Laravel needs told."""
+class PrefixSettings:
+    """What a system needs told whose keys begin with a prefix."""
 
     prefix: str | None = None
-    """``database.redis.options.prefix``; None finds it (``laravel_database_``, ``laravel-database-`` …)."""
+    """As the system's own option has it; None finds it by the keys."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RqSettings:
-    """What RQ needs told."""
+class CelerySettings:
+    """What Celery's broker transport (kombu) needs told."""
 
-    prefix: str = "rq"
-    """RQ_KEY_PREFIX."""
+    prefix: str | None = None
+    """``global_keyprefix``; None finds it by the keys."""
+    separator: str = "\x06\x16"
+    """``sep``: between a queue's name and the priority step in the key of a list."""
+    priority_steps: tuple[int, ...] = (0, 3, 6, 9)
+    time_header: str | None = None
+    """A header of messages that holds the time they were sent, where the application sets one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamSettings:
+    """A Redis Stream that a consumer group works on."""
+
+    key: str
+    name: str
+    """The ``queue`` label."""
+    group: str | None = None
+    """The consumer group; None takes every group."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +91,10 @@ class SortedSetSettings:
     name: str
     score: str = "due"
     """``due``: scores are unix times (s, ms or µs); ``priority``: they are not times."""
+    take: str = "min"
+    """The end that jobs are taken from where scores are priorities: ``min`` (ZPOPMIN) or ``max`` (ZPOPMAX)."""
+    time_field: str | None = None
+    """Dotted path of the enqueue time in a member that is a JSON object, where scores are priorities."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +106,20 @@ class RedisSettings:
     systems: tuple[str, ...] = ("auto",)
     queues: tuple[str, ...] = ()
     """Always exported, also when empty. ``system:queue`` pins the system, a bare name goes to every system in use."""
-    laravel: LaravelSettings = LaravelSettings()
-    rq: RqSettings = RqSettings()
+    include: tuple[re.Pattern[str], ...] = ()
+    """Where there are any, a found queue is read only if its bare name matches one wholly."""
+    exclude: tuple[re.Pattern[str], ...] = ()
+    """A found queue whose bare name matches one wholly is not read."""
+    laravel: PrefixSettings = PrefixSettings()
+    horizon: PrefixSettings = PrefixSettings()
+    celery: CelerySettings = CelerySettings()
+    rq: PrefixSettings = PrefixSettings()
+    sidekiq: PrefixSettings = PrefixSettings()
+    resque: PrefixSettings = PrefixSettings()
+    bullmq: PrefixSettings = PrefixSettings()
+    bull: PrefixSettings = PrefixSettings()
+    dramatiq: PrefixSettings = PrefixSettings()
+    streams: tuple[StreamSettings, ...] = ()
     lists: tuple[ListSettings, ...] = ()
     sorted_sets: tuple[SortedSetSettings, ...] = ()
 

@@ -13,7 +13,7 @@ import msgspec
 
 from depthgauge.names import clean
 from depthgauge.snapshot import Process, ProcessState, QueueWorkers, ServedQueue, Supervisor, WorkerProcesses
-from exporter.queues.reader import CommandLine
+from exporter.command_lines.reader import CommandLine
 from exporter.settings import QueueRule, RedisSettings
 
 AUTO: Final = "auto"

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.plugins.community",
     "tests.plugins.redis_server",
     "tests.plugins.laravel",
+    "tests.plugins.systems",
     "tests.plugins.queue_source",
     "tests.plugins.settings",
     "tests.plugins.certificates",

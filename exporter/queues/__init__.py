@@ -1,54 +1,142 @@
 """Queue systems: one file each, and the explicit list of them.
 
-A new system is one module, one line in ``SYSTEMS``, one folder in ``tests/fixtures/queues`` and one section in
+A new system is one module, one entry in ``SYSTEMS``, one folder in ``tests/fixtures/queues`` and one section in
 ``docs/queues.md``.
 """
 
 from typing import Final
 
-from exporter.queues.laravel import LaravelCommandLine, LaravelReader
-from exporter.queues.lists import ListReader, SortedSetReader
-from exporter.queues.reader import CommandLine
-from exporter.queues.rq import RqCommandLine, RqReader
+from exporter.queues import (
+    arq,
+    bull,
+    bullmq,
+    celery,
+    dramatiq,
+    huey,
+    laravel,
+    lists,
+    resque,
+    rq,
+    saq,
+    sidekiq,
+    streams,
+    taskiq,
+)
 from exporter.queues.system import QueueSystem
-from exporter.settings import LaravelSettings, ListSettings, RqSettings, SortedSetSettings
+from exporter.settings import CelerySettings, ListSettings, PrefixSettings, SortedSetSettings
 
 AUTO: Final = "auto"
 
 SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     QueueSystem(
         name="laravel",
-        reader=lambda settings, names: LaravelReader(settings.laravel, names),
-        told=lambda settings: settings.laravel != LaravelSettings(),
+        reader=lambda settings, names: laravel.LaravelReader(settings.laravel, names),
+        told=lambda settings: settings.laravel != PrefixSettings(),
         auto=True,
-        command_line=LaravelCommandLine(),
+        commands=laravel.COMMANDS,
+    ),
+    QueueSystem(
+        name="celery",
+        reader=lambda settings, names: celery.CeleryReader(settings.celery, names),
+        told=lambda settings: settings.celery != CelerySettings(),
+        auto=True,
+        commands=celery.COMMANDS,
     ),
     QueueSystem(
         name="rq",
-        reader=lambda settings, names: RqReader(settings.rq, names),
-        told=lambda settings: settings.rq != RqSettings(),
+        reader=lambda settings, names: rq.RqReader(settings.rq, names),
+        told=lambda settings: settings.rq != PrefixSettings(),
         auto=True,
-        command_line=RqCommandLine(),
+        commands=rq.COMMANDS,
+    ),
+    QueueSystem(
+        name="sidekiq",
+        reader=lambda settings, names: sidekiq.SidekiqReader(settings.sidekiq, names),
+        told=lambda settings: settings.sidekiq != PrefixSettings(),
+        auto=True,
+        commands=sidekiq.COMMANDS,
+    ),
+    QueueSystem(
+        name="resque",
+        reader=lambda settings, names: resque.ResqueReader(settings.resque, names),
+        told=lambda settings: settings.resque != PrefixSettings(),
+        auto=True,
+        commands=resque.COMMANDS,
+    ),
+    QueueSystem(
+        name="bullmq",
+        reader=lambda settings, names: bullmq.BullMqReader(settings.bullmq, names),
+        told=lambda settings: settings.bullmq != PrefixSettings(),
+        auto=True,
+        commands=bullmq.COMMANDS,
+    ),
+    QueueSystem(
+        name="bull",
+        reader=lambda settings, names: bull.BullReader(settings.bull, names),
+        told=lambda settings: settings.bull != PrefixSettings(),
+        auto=True,
+        commands=bull.COMMANDS,
+    ),
+    QueueSystem(
+        name="dramatiq",
+        reader=lambda settings, names: dramatiq.DramatiqReader(settings.dramatiq, names),
+        told=lambda settings: settings.dramatiq != PrefixSettings(),
+        auto=True,
+        commands=dramatiq.COMMANDS,
+    ),
+    QueueSystem(
+        name="arq",
+        reader=lambda _, names: arq.ArqReader(names),
+        told=lambda _: False,
+        auto=True,
+        commands=arq.COMMANDS,
+    ),
+    QueueSystem(
+        name="huey",
+        reader=lambda _, names: huey.HueyReader(names),
+        told=lambda _: False,
+        auto=True,
+        commands=huey.COMMANDS,
+    ),
+    QueueSystem(
+        name="taskiq",
+        reader=lambda _, names: taskiq.TaskiqReader(names),
+        told=lambda _: False,
+        auto=True,
+        commands=taskiq.COMMANDS,
+    ),
+    QueueSystem(
+        name="saq",
+        reader=lambda _, names: saq.SaqReader(names),
+        told=lambda _: False,
+        auto=True,
+        commands=saq.COMMANDS,
+    ),
+    QueueSystem(
+        name="stream",
+        reader=lambda settings, names: streams.StreamReader(settings.streams, names),
+        told=lambda settings: bool(settings.streams),
+        auto=True,
+        commands=streams.COMMANDS,
     ),
     QueueSystem(
         name="list",
-        reader=lambda settings, names: ListReader(
+        reader=lambda settings, names: lists.ListReader(
             (*settings.lists, *(ListSettings(key=name, name=name) for name in names))
         ),
         told=lambda settings: bool(settings.lists),
         auto=False,
+        commands=lists.LIST_COMMANDS,
     ),
     QueueSystem(
         name="zset",
-        reader=lambda settings, names: SortedSetReader(
+        reader=lambda settings, names: lists.SortedSetReader(
             (*settings.sorted_sets, *(SortedSetSettings(key=name, name=name) for name in names))
         ),
         told=lambda settings: bool(settings.sorted_sets),
         auto=False,
+        commands=lists.ZSET_COMMANDS,
     ),
 )
 
 NAMES: Final = frozenset(system.name for system in SYSTEMS)
-COMMAND_LINES: Final[tuple[CommandLine, ...]] = tuple(
-    system.command_line for system in SYSTEMS if system.command_line is not None
-)

@@ -18,7 +18,6 @@ failed     unknown                                                      kept in 
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import PurePath
 from typing import Any, Final
 
 import msgspec
@@ -29,33 +28,17 @@ from depthgauge.resp import Command, Reply, TooLarge
 from depthgauge.snapshot import LiveJobs, Queue
 from exporter.queues.heads import HeadMemory
 from exporter.queues.payload import count, eligible, fields, first_error, items, seconds, total
-from exporter.queues.reader import Conversation
-from exporter.settings import LaravelSettings
+from exporter.queues.reader import Conversation, Reader
+from exporter.settings import PrefixSettings
 
 SYSTEM: Final = "laravel"
+COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange"})
+"""The commands that reading sends."""
 DEFAULT_PREFIX: Final = b"laravel_database_"
 """Where configured queues are read as long as no key has told the prefix: Laravel's own default up to 12."""
 
 _MARK: Final = b"queues:"
 _PARTS: Final = (b":reserved", b":delayed")
-_COMMANDS: Final = frozenset({"queue:work", "queue:listen"})
-_VALUED: Final = frozenset(
-    (
-        "--queue",
-        "--name",
-        "--delay",
-        "--backoff",
-        "--max-jobs",
-        "--max-time",
-        "--memory",
-        "--sleep",
-        "--rest",
-        "--timeout",
-        "--tries",
-        "--env",
-    )
-)
-"""Options that take the next word as their value when they carry no ``=`` (Queue/Console/WorkCommand.php)."""
 _CENTURY: Final = 3_155_760_000
 
 
@@ -69,23 +52,18 @@ class _Head(msgspec.Struct):
     delay: Any = None
 
 
-class LaravelReader:
+class LaravelReader(Reader):
     """Reads Laravel's queues. A handle is the key of the queue's list, prefix and braces included."""
 
     system: Final = SYSTEM
-    needs_scan: Final = True
+    needs_scan = True
 
-    def __init__(self, settings: LaravelSettings, names: Sequence[str]) -> None:
+    def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
         self._prefix = None if settings.prefix is None else settings.prefix.encode()
         self._names = tuple(name.encode() for name in names)
         self._heads = HeadMemory()
         self._found: Sequence[bytes] | None = None
         self._targets: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
-
-    def discover(self) -> Conversation[Sequence[bytes]]:
-        """Return nothing: Laravel keeps no set of names."""
-        yield from ()
-        return ()
 
     def may_own(self, key: bytes) -> bool:
         """Say whether the key has the mark of a queue, under the configured prefix if there is one."""
@@ -100,6 +78,10 @@ class LaravelReader:
         else:
             return None
         return base if self._split(base)[1] else None
+
+    def name(self, handle: bytes) -> str:
+        """Return the queue's name without prefix and braces."""
+        return clean(self._split(handle)[1])
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches."""
@@ -208,42 +190,6 @@ class LaravelReader:
             return at, None, None
         mark = f"{job.id} {job.attempts}".encode("utf-8", "replace") if isinstance(job.id, str) else head
         return None, self._heads.first_seen(key, mark, now), None
-
-
-class LaravelCommandLine:
-    """Workers: ``php artisan queue:work [CONNECTION] --queue=a,b``, and ``queue:listen``, the parent of such workers.
-
-    Without a connection it is Laravel's default one, which may not be Redis: it is taken for one. A named connection is
-    taken for Redis if its name says so. Without ``--queue`` it is ``default``; both have to be told by a rule where they
-    are not so.
-    """
-
-    system: Final = SYSTEM
-
-    def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
-        """Return the queues of ``--queue``, in their order."""
-        at = next((at for at, word in enumerate(argv) if word in _COMMANDS), None)
-        if at is None or not any(PurePath(word).name == "artisan" for word in argv[:at]):
-            return None
-        words = iter(argv[at + 1 :])
-        queues = ""
-        connection: str | None = None
-        for word in words:
-            option, sign, value = word.partition("=")
-            if option in _VALUED and not sign:
-                value = next(words, "")
-            if option == "--queue":
-                queues = value
-            elif not option.startswith("-") and connection is None:
-                connection = word
-        if connection is not None and "redis" not in connection.lower():
-            return None
-        names = [name.strip() for name in queues.split(",")]
-        return [_unbraced(name) for name in names if name] or ["default"]
-
-
-def _unbraced(name: str) -> str:
-    return name[1:-1] if name.startswith("{") and name.endswith("}") else name
 
 
 def _counting(key: bytes, now: float) -> tuple[Command, Command, Command, Command]:

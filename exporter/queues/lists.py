@@ -39,35 +39,20 @@ from exporter.queues.payload import (
     items,
     seconds,
 )
-from exporter.queues.reader import Conversation
+from exporter.queues.reader import Conversation, Reader
 from exporter.settings import ListSettings, SortedSetSettings
 
 LIST: Final = "list"
 ZSET: Final = "zset"
 
+LIST_COMMANDS: Final = frozenset({"llen", "lindex"})
+ZSET_COMMANDS: Final = frozenset({"zcard", "zcount", "zrange"})
+"""The commands that reading sends."""
+
 _COLUMNS: Final = 4
 
 
-class _ConfiguredReader:
-    """What lists and sorted sets share: only what is configured is read."""
-
-    needs_scan: Final = False
-
-    def discover(self) -> Conversation[Sequence[bytes]]:
-        """Return nothing: any list could be a queue."""
-        yield from ()
-        return ()
-
-    def may_own(self, key: bytes) -> bool:  # noqa: ARG002  the protocol's signature
-        """Return False, see :meth:`discover`."""
-        return False
-
-    def recognise(self, key: bytes, kind: bytes) -> bytes | None:  # noqa: ARG002  the protocol's signature
-        """Return None, see :meth:`discover`."""
-        return None
-
-
-class ListReader(_ConfiguredReader):
+class ListReader(Reader):
     """Reads plain lists."""
 
     system: Final = LIST
@@ -76,7 +61,7 @@ class ListReader(_ConfiguredReader):
         self._lists = tuple(settings)
         self._heads = HeadMemory()
 
-    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:  # noqa: ARG002  see discover
+    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:  # noqa: ARG002  lists are configured, never found
         """Read all lists in two batches."""
         if not self._lists:
             return ()
@@ -120,7 +105,7 @@ class ListReader(_ConfiguredReader):
         )
 
 
-class SortedSetReader(_ConfiguredReader):
+class SortedSetReader(Reader):
     """Reads sorted sets whose scores are due times or priorities."""
 
     system: Final = ZSET
@@ -129,7 +114,7 @@ class SortedSetReader(_ConfiguredReader):
         self._sets = tuple(settings)
         self._heads = HeadMemory()
 
-    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:  # noqa: ARG002  see discover
+    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:  # noqa: ARG002  lists are configured, never found
         """Read all sorted sets in two batches."""
         if not self._sets:
             return ()

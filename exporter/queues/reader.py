@@ -7,6 +7,7 @@ travel in one pipeline and the heads in a second, and so that a test needs no se
 from collections.abc import Callable, Generator, Sequence
 from typing import Protocol, TypeVar
 
+from depthgauge.names import clean
 from depthgauge.resp import Command, Reply
 from depthgauge.snapshot import Queue
 
@@ -19,9 +20,12 @@ Conversation = Generator[Sequence[Command], list[Reply], T]
 class QueueReader(Protocol):
     """One queue system, as configured for one Redis.
 
-    A *handle* is what the reader itself needs to find a queue again: the name, or the key, as the raw bytes Redis holds.
-    Only :attr:`Queue.name` is a cleaned name. Replies that are errors leave out their numbers and set the queue's
-    ``error``; they never harm another queue.
+    A *handle* is what the reader itself needs to find a queue again: the name, the key, or prefix and name (naming.py), as
+    raw bytes. Only :attr:`Queue.name` is a cleaned name. Replies that are errors leave out their numbers and set the
+    queue's ``error``; they never harm another queue.
+
+    Discovery (:meth:`discover`, :meth:`may_own`, :meth:`recognise`) runs in a thread of its own, beside :meth:`read`: what
+    both use is replaced whole, never changed in place.
     """
 
     @property
@@ -30,16 +34,35 @@ class QueueReader(Protocol):
 
     @property
     def needs_scan(self) -> bool:
-        """Whether queues can only be found by walking the keys."""
+        """Whether walking the keys can find queues, or prefixes, that sets of names do not tell."""
+
+    @property
+    def prefixes(self) -> Sequence[bytes]:
+        """The key prefixes that :meth:`discover` asks, configured or met by :meth:`recognise`; empty where it asks none.
+
+        When it has grown during a walk, discovery asks once more.
+        """
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Ask the system's own sets of names for handles; called in the background, every few minutes."""
 
     def may_own(self, key: bytes) -> bool:
-        """Say whether a key met by the background SCAN looks like this system's; its TYPE is asked next."""
+        """Say whether a key met by the background SCAN looks like this system's; its TYPE is asked next.
+
+        Called for every key of the database and every system: it has to be quick and narrow.
+        """
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
-        """Return the handle of the queue that a key of this TYPE belongs to, or None if it is not this system's."""
+        """Return the handle of the queue that a key of this TYPE belongs to, or None if it is not this system's.
+
+        A key that tells a prefix and no queue is remembered in :attr:`prefixes`, and None is returned.
+        """
+
+    def name(self, handle: bytes) -> str:
+        """Return the queue's bare name, cleaned: what ``include`` and ``exclude`` are matched with."""
+
+    def told_by(self, handle: bytes) -> str:
+        """Return the key of the set of names that tells this handle; empty where only keys tell it."""
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read the configured queues, also when their keys are gone, and those found (handles, each once).
@@ -47,19 +70,39 @@ class QueueReader(Protocol):
         At most three batches, counts first. ``now`` is Redis's own time in unix seconds.
         """
 
+    def rebase(self) -> None:
+        """Let derived counters go on from what is read next: another exporter has read this Redis meanwhile."""
 
-class CommandLine(Protocol):
-    """Tells from a worker's command line which queues it serves."""
 
-    @property
-    def system(self) -> str:
-        """The value of the ``system`` label."""
+class Reader:
+    """What most readers have in common: no discovery, no derived counters."""
 
-    def serves(self, argv: Sequence[str]) -> "Sequence[str] | None":
-        """Return the queues served by a process with this command line.
+    needs_scan = False
+    prefixes: Sequence[bytes] = ()
 
-        None if it is no worker of this system, or if its command line does not tell the queues.
-        """
+    def discover(self) -> Conversation[Sequence[bytes]]:
+        """Return nothing: there is no set of names."""
+        yield from ()
+        return ()
+
+    def may_own(self, key: bytes) -> bool:  # noqa: ARG002  the protocol's signature
+        """Return False: keys are not looked at."""
+        return False
+
+    def recognise(self, key: bytes, kind: bytes) -> bytes | None:  # noqa: ARG002  the protocol's signature
+        """Return None, see :meth:`may_own`."""
+        return None
+
+    def name(self, handle: bytes) -> str:
+        """Return the name of a handle that is a name, or prefix and name."""
+        return clean(handle.rpartition(b"\0")[2])
+
+    def told_by(self, handle: bytes) -> str:  # noqa: ARG002  the protocol's signature
+        """Return nothing: there is no set of names."""
+        return ""
+
+    def rebase(self) -> None:
+        """Do nothing: no counter is derived."""
 
 
 def converse(exchange: Callable[[Sequence[Command]], list[Reply]], conversations: Sequence[Conversation[T]]) -> list[T]:

@@ -21,7 +21,6 @@ RQ's own ``count``, ``len(registry)`` and ``Worker.all()`` clean up while they c
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import PurePath
 from typing import Final
 
 from depthgauge.errors import ErrorKind
@@ -29,10 +28,14 @@ from depthgauge.names import clean
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.queues.payload import count, eligible, first_error, items, seconds, total
-from exporter.queues.reader import Conversation
-from exporter.settings import RqSettings
+from exporter.queues.reader import Conversation, Reader
+from exporter.settings import PrefixSettings
 
 SYSTEM: Final = "rq"
+COMMANDS: Final = frozenset(
+    {"llen", "lrange", "zcard", "zcount", "zrange", "scard", "smembers", "sscan", "hmget", "exists"}
+)
+"""The commands that reading sends."""
 MAX_WORKERS: Final = 5_000
 """Members of one queue's set of workers; a larger set is not read."""
 MAX_NAMES: Final = 50_000
@@ -41,52 +44,15 @@ MAX_NAMES: Final = 50_000
 _TRIES: Final = 3
 """Jobs looked at for the head: the hash of an expired job is gone while its id is still in the list."""
 _COLUMNS: Final = 12
-_TITLE: Final = "rq:worker:"
-_LISTENING: Final = ": Listening on "
-_LONG: Final = frozenset(
-    (
-        "--url",
-        "--config",
-        "--worker-class",
-        "--job-class",
-        "--queue-class",
-        "--connection-class",
-        "--path",
-        "--serializer",
-        "--logging_level",
-        "--logging-level",
-        "--log-format",
-        "--date-format",
-        "--name",
-        "--results-ttl",
-        "--worker-ttl",
-        "--maintenance-interval",
-        "--job-monitoring-interval",
-        "--exception-handler",
-        "--pid",
-        "--max-jobs",
-        "--max-idle-time",
-        "--dequeue-strategy",
-        "--num-workers",
-        "--verbosity",
-        "--settings",
-        "--pythonpath",
-        "--sentry-dsn",
-        "--sentry-ca-certs",
-    )
-)
-"""Options that take a value (rq/cli/helpers.py, rq/cli/workers.py; django_rq/management/commands/rqworker.py)."""
-_SHORT: Final = "ucwjPSnl"
 
 
-class RqReader:
+class RqReader(Reader):
     """Reads RQ's queues. A handle is the queue's name."""
 
     system: Final = SYSTEM
-    needs_scan: Final = False
 
-    def __init__(self, settings: RqSettings, names: Sequence[str]) -> None:
-        self._prefix = settings.prefix.encode() + b":"
+    def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
+        self._prefix = (settings.prefix or "rq").encode() + b":"
         self._names = tuple(name.encode() for name in names)
 
     def discover(self) -> Conversation[Sequence[bytes]]:
@@ -105,13 +71,9 @@ class RqReader:
             cursor = page[0] if page[0] != b"0" else None
         return tuple(names)
 
-    def may_own(self, key: bytes) -> bool:  # noqa: ARG002  the protocol's signature
-        """Return False: the set of names tells all queues."""
-        return False
-
-    def recognise(self, key: bytes, kind: bytes) -> bytes | None:  # noqa: ARG002  the protocol's signature
-        """Return None, see :meth:`may_own`."""
-        return None
+    def told_by(self, handle: bytes) -> str:  # noqa: ARG002  the protocol's signature
+        """Return the key of the set of names."""
+        return clean(self._prefix + b"queues")
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in three batches: counts, then job hashes and sets of workers, then the workers' hashes."""
@@ -256,59 +218,3 @@ def _is_alive(fields: Sequence[Reply]) -> bool:
     if len(fields) != 3 or isinstance(fields[2], bytes):
         return False
     return not isinstance(fields[0], TooLarge) and (fields[0] is not None or fields[1] is not None)
-
-
-class RqCommandLine:
-    """Workers: ``rq worker [options] high default``, ``rq worker-pool``, ``manage.py rqworker``, and RQ's process titles.
-
-    No queue means ``default``, unless a settings module is named: that one may tell queues, and is not read.
-    """
-
-    system: Final = SYSTEM
-
-    def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
-        """Return the positional arguments."""
-        words = tuple(argv)
-        title = " ".join(words).rstrip("\0 ")
-        if title.startswith(_TITLE):
-            _, found, queues = title.partition(_LISTENING)
-            return [name.strip() for name in queues.split(",") if name.strip()] if found else None
-        for at, word in enumerate(words):
-            name = PurePath(word).name
-            if name in {"rq", "rq.cli"} and words[at + 1 : at + 2] in (("worker",), ("worker-pool",)):
-                return _positional(words[at + 2 :], _SHORT)
-            if name in {"rqworker", "rqworker-pool"} and (
-                at == 0 or PurePath(words[at - 1]).name.startswith(_LAUNCHERS)
-            ):
-                return _positional(words[at + 1 :], _SHORT + "v")
-        return None
-
-
-_LAUNCHERS: Final = ("python", "manage.py", "django-admin")
-
-
-def _positional(words: Sequence[str], short: str) -> Sequence[str] | None:
-    rest = iter(words)
-    queues: list[str] = []
-    configured = False
-    for word in rest:
-        if word == "--":
-            queues += rest
-        elif word.startswith("--"):
-            option, sign, _ = word.partition("=")
-            configured = configured or option == "--config"
-            if option in _LONG and not sign:
-                next(rest, None)
-        elif word.startswith("-ds"):
-            if word == "-ds":
-                next(rest, None)
-        elif word.startswith("-") and word != "-":
-            at = next((at for at, letter in enumerate(word) if letter in short), None)
-            configured = configured or (at is not None and word[at] == "c")
-            if at is not None and at == len(word) - 1:
-                next(rest, None)
-        else:
-            queues.append(word)
-    if queues:
-        return queues
-    return None if configured else ["default"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from exporter.queues.reader import CommandLine, QueueReader
+from exporter.queues.reader import QueueReader
 from exporter.settings import RedisSettings
 
 
@@ -19,4 +19,5 @@ class QueueSystem:
     """Whether the settings say something about this system, so that it is read although ``systems`` does not name it."""
     auto: bool
     """Whether ``systems = ["auto"]`` tries it, and bare names in ``queues`` go to it."""
-    command_line: CommandLine | None = None
+    commands: frozenset[str]
+    """The Redis commands that reading it sends, in lower case: what its user needs the right to."""

@@ -142,7 +142,11 @@ class Discovery:
 
     def _walk(self) -> None:
         try:
-            problems = [*self._ask_server(), *self._ask_systems(), *self._scan()]
+            problems = [*self._ask_server(), *self._ask_systems()]
+            known = self._prefixes()
+            problems += self._scan()
+            if self._prefixes() != known:
+                problems += self._ask_systems()
         except SourceError as exc:
             problems = [str(exc)]
             self._soon = True
@@ -173,6 +177,9 @@ class Discovery:
             fields = dict(line.partition(b":")[::2] for line in info.splitlines())
             self.run_id = fields.get(b"run_id", b"").decode("ascii", "replace") or None
         return []
+
+    def _prefixes(self) -> list[int]:
+        return [len(reader.prefixes) for reader in self._readers]
 
     def _ask_systems(self) -> list[str]:
         problems: list[str] = []

@@ -9,7 +9,7 @@ import pytest
 
 from depthgauge.secrets import Secret
 from exporter.queues.laravel import LaravelReader
-from exporter.settings import LaravelSettings
+from exporter.settings import PrefixSettings
 from exporter.sources import discovery
 from exporter.sources.discovery import Discovery
 from tests.plugins.queue_source import MakeSource, read
@@ -98,7 +98,7 @@ def test_a_walk_looks_at_so_many_keys_and_the_next_goes_on(
         pipe.rpush(f"{P}q{number}", "x")
     pipe.execute()
     finder = Discovery(
-        "main", Secret(redis_server.url), [LaravelReader(LaravelSettings(), ())], interval=300, max_keys=1000
+        "main", Secret(redis_server.url), [LaravelReader(PrefixSettings(), ())], interval=300, max_keys=1000
     )
     try:
         assert finder.now(soon())

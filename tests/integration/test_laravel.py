@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from depthgauge.snapshot import LiveJobs
-from exporter.queues.laravel import LaravelCommandLine
-from exporter.settings import LaravelSettings
+from exporter.command_lines.laravel import LaravelCommandLine
+from exporter.settings import PrefixSettings
 from tests.plugins.laravel import LaravelApp, MakeLaravel
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import RedisServer
@@ -113,5 +113,5 @@ def test_a_configured_prefix_reads_only_its_application(
     make_laravel(prefix="shop:").dispatch("default", "a")
     make_laravel(prefix="").dispatch("default", "b")
     for prefix in ("shop:", ""):
-        source = make_source(redis_server.url, laravel=LaravelSettings(prefix=prefix))
+        source = make_source(redis_server.url, laravel=PrefixSettings(prefix=prefix))
         assert {name: queue.live.waiting for (_, name), queue in read(source).items()} == {"default": 1}

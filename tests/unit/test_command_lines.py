@@ -2,7 +2,7 @@ import shlex
 
 import pytest
 
-from exporter.queues import COMMAND_LINES
+from exporter.command_lines import COMMAND_LINES
 
 
 def serves(system: str, line: str | list[str]) -> list[str] | None:

@@ -17,11 +17,10 @@ from depthgauge.settings import BusSettings, WebSettings
 from exporter.queues import NAMES
 from exporter.settings import (
     ExporterSettings,
-    LaravelSettings,
     ListSettings,
+    PrefixSettings,
     QueueRule,
     RedisSettings,
-    RqSettings,
     SortedSetSettings,
     SupervisorSettings,
 )
@@ -139,8 +138,8 @@ def test_every_setting_arrives(make_inputs: MakeInputs, secrets: None) -> None:
                 url=Secret("rediss://me:p%2Fw@host:6380/3?ssl_ca_certs=/ca.pem"),
                 systems=("laravel", "rq"),
                 queues=("high", "rq:low"),
-                laravel=LaravelSettings(prefix="app_"),
-                rq=RqSettings(prefix="rqq"),
+                laravel=PrefixSettings(prefix="app_"),
+                rq=PrefixSettings(prefix="rqq"),
                 lists=(
                     ListSettings(
                         key="thumbs", name="thumbs", take="right", processing="thumbs:busy", time_field="meta.at"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from exporter.queues.heads import PAUSE, HeadMemory
 from exporter.queues.laravel import LaravelReader
 from exporter.queues.payload import at_path, eligible, seconds
-from exporter.settings import LaravelSettings
+from exporter.settings import PrefixSettings
 
 NOW = 1_800_000_000.0
 
@@ -90,7 +90,7 @@ _JSON = st.recursive(
     )
 )
 def test_no_payload_is_too_odd_for_laravel(body: bytes) -> None:
-    talk = LaravelReader(LaravelSettings(prefix=""), ("q",)).read((), NOW)
+    talk = LaravelReader(PrefixSettings(prefix=""), ("q",)).read((), NOW)
     next(iter(talk))
     talk.send([1, 0, 0, 0])
     with pytest.raises(StopIteration) as stop:

@@ -7,9 +7,10 @@ import pytest
 
 from depthgauge.errors import ConfigError
 from depthgauge.secrets import Secret
-from exporter.queues import COMMAND_LINES, SYSTEMS
+from exporter.command_lines import COMMAND_LINES
+from exporter.queues import SYSTEMS
 from exporter.queues.active import active_readers
-from exporter.settings import LaravelSettings, ListSettings, RedisSettings, SortedSetSettings
+from exporter.settings import ListSettings, PrefixSettings, RedisSettings, SortedSetSettings
 from tests.plugins.repo import repo_root
 
 SHARED = {"active", "system", "__init__", "reader", "payload", "heads"}
@@ -76,7 +77,7 @@ def test_auto_tries_what_can_be_discovered() -> None:
 def test_what_is_told_is_read_although_auto_does_not_try_it() -> None:
     told = settings(
         systems=("rq",),
-        laravel=LaravelSettings(prefix="shop_"),
+        laravel=PrefixSettings(prefix="shop_"),
         lists=(ListSettings(key="jobs", name="jobs"),),
         sorted_sets=(SortedSetSettings(key="due", name="due"),),
     )

@@ -17,7 +17,7 @@ from depthgauge.snapshot import (
     Supervisor,
     WorkerProcesses,
 )
-from exporter.queues.reader import CommandLine
+from exporter.command_lines.reader import CommandLine
 from exporter.settings import ListSettings, QueueRule, RedisSettings
 from exporter.workers import Unmapped, WorkerMap
 

@@ -1,0 +1,25 @@
+"""Huey."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from depthgauge.snapshot import Queue
+from exporter.queues.reader import Conversation, Reader
+
+SYSTEM: Final = "huey"
+COMMANDS: Final = frozenset[str]()
+"""The commands that reading sends."""
+
+
+class HueyReader(Reader):
+    """Reads Huey's queues."""
+
+    system: Final = SYSTEM
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+
+    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:  # noqa: ARG002
+        """Read all queues."""
+        yield from ()
+        return ()
