@@ -72,7 +72,7 @@ class Assembly:
             ],
             redis=self.redis,
             enrich=self._enrich,
-            leases=_StandBy(leases, self.redis),
+            leases=StandBy(leases, self.redis),
             clock=clock,
             drops=drops,
             earlier_drops=earlier_drops,
@@ -101,7 +101,7 @@ class Assembly:
         return [each.target for each in self.redis if (system, queue) in each.known()]
 
 
-class _StandBy:
+class StandBy:
     """Leases that tell the source of a Redis when another exporter is the one to read it."""
 
     def __init__(self, leases: Leases, redis: Sequence[RedisQueuesSource]) -> None:

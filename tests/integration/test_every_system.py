@@ -13,7 +13,6 @@ from exporter.queues import SYSTEMS
 from tests.plugins.every_system import PLAIN, WAITING, fill_every_system
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import MakeRedis, RedisServer, valkey_binary
-from tests.plugins.waiting import wait_for
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def test_what_is_sent_is_what_the_systems_name(filled: RedisServer, make_source:
         options = {k: v for k, v in PLAIN.items() if is_of(k, system.name)}
         source = make_source(filled.url, systems=(system.name,), **options)
         read(source)
-        wait_for(lambda source=source: source.discover_now(time.monotonic() + 5), what="a walk")
+        assert source.discover_now(time.monotonic() + 10)
         used = {name for name in filled.command_calls() if name not in OURS}
         assert used <= system.commands, f"{system.name} sends more than it names"
 

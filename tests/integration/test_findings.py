@@ -195,3 +195,19 @@ def test_found_by_says_what_told_a_queue(redis_server: RedisServer, make_source:
     assert found["laravel"].prefix == "laravel_database_"
     assert found["laravel"].by == f"zset {P}emails:delayed"
     assert found["rq"].by == "named in rq:queues"
+
+
+def test_a_redis_that_another_exporter_read_meanwhile_rebases_its_counters(
+    redis_server: RedisServer, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_source(redis_server.url, systems=("rq",))
+    rebased: list[str] = []
+    (active,) = source._active
+    monkeypatch.setattr(active.reader, "rebase", lambda: rebased.append(active.reader.system))
+    read(source)
+    assert rebased == []
+    source.stand_by()
+    source.stand_by()
+    read(source)
+    read(source)
+    assert rebased == ["rq"]
