@@ -109,6 +109,7 @@ class StandBy:
         self._redis = {each.target: each for each in redis}
 
     def allows(self, target: str, *, kind: str = "redis") -> bool:
+        """Say what the leases say."""
         allowed = self._leases.allows(target, kind=kind)
         if not allowed and kind == "redis" and target in self._redis:
             self._redis[target].stand_by()
