@@ -26,8 +26,9 @@ from typing import Final
 
 from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
-from depthgauge.resp import Command, Reply, ReplyError
+from depthgauge.resp import Command, Reply, TooLarge
 from depthgauge.snapshot import LiveJobs, Queue
+from exporter.queues.heads import HeadMemory
 from exporter.queues.payload import count, eligible, first_error, items
 from exporter.queues.reader import Conversation, Reader
 
@@ -53,6 +54,7 @@ class ArqReader(Reader):
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(name.encode() for name in names)
+        self._ids = HeadMemory()
         self._proven: tuple[bytes, ...] = ()
         self.prefixes: Sequence[bytes] = ()
         """Queues whose health check, as it seems, was met: others have keys of that ending too."""
@@ -93,14 +95,16 @@ class ArqReader(Reader):
         moment = int(now * 1000)
         counts: list[Reply] = yield [command for queue in queues for command in _counting(queue, moment)]
         readings = {queue: _Reading(counts[2 * at : 2 * at + 2]) for at, queue in enumerate(queues)}
-        due = {queue: reading for queue, reading in readings.items() if reading.due}
+        due = {queue: reading for queue, reading in readings.items() if reading.due and self._ids.readable(queue, now)}
         if due:
             firsts: list[Reply] = yield [
                 ("ZRANGE", queue, 0, min(reading.due or 0, LOOKED_AT) - 1, "WITHSCORES")
                 for queue, reading in due.items()
             ]
-            for reading, first in zip(due.values(), firsts, strict=True):
+            for (queue, reading), first in zip(due.items(), firsts, strict=True):
                 reading.take_first(first, moment)
+                if _has_too_large(first):
+                    self._ids.pause(queue, now)
         listed = [reading for reading in due.values() if reading.jobs]
         if listed:
             marks: list[Reply] = yield [("MGET", *(_RUNNING + job for job in reading.jobs)) for reading in listed]
@@ -115,7 +119,7 @@ class _Reading:
     def __init__(self, counts: Sequence[Reply]) -> None:
         self.counts = counts
         self.members, self.due = (count(reply) for reply in counts)
-        self.first: Reply = []
+        self.first: Reply = None
         self.jobs: dict[bytes, float] = {}
         """Due times (ms) of the first due jobs, in their order."""
         self.marks: Reply = []
@@ -131,17 +135,23 @@ class _Reading:
 
     def active(self) -> int | None:
         """Return how many jobs run; None if that could not be read, or if there may be more than were looked at."""
-        if self.due is None or isinstance(self.first, ReplyError) or not isinstance(self.marks, list):
+        if self.due == 0:
+            return 0
+        if not isinstance(self.first, list) or not isinstance(self.marks, list) or _has_too_large(self.first):
             return None
         running = sum(mark is not None for mark in self.marks)
-        return None if running >= LOOKED_AT and self.due > LOOKED_AT else running
+        return None if running >= LOOKED_AT and self.due != running else running
 
     def head(self, now: float) -> datetime | None:
         """Return when the first due job that does not run became due."""
-        for due, mark in zip(self.jobs.values(), items(self.marks), strict=False):
-            if mark is None:
-                return eligible(due / 1000, now)
-        return None
+        if self.active() is None:
+            return None
+        marked = zip(self.jobs.values(), items(self.marks), strict=True)
+        return next((eligible(due / 1000, now) for due, mark in marked if mark is None), None)
+
+
+def _has_too_large(reply: Reply) -> bool:
+    return any(isinstance(item, TooLarge) for item in items(reply))
 
 
 def _counting(queue: bytes, moment: int) -> tuple[Command, Command]:

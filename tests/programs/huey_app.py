@@ -39,9 +39,7 @@ def hold() -> str:
 def main() -> None:
     for task, delay, priority in json.loads(sys.argv[1]):
         globals()[task].schedule(delay=delay or 0, priority=priority)
-    sys.stdout.write(
-        json.dumps({"pending": huey.pending_count(), "scheduled": huey.scheduled_count()})
-    )
+    sys.stdout.write(json.dumps({"pending": huey.pending_count(), "scheduled": huey.scheduled_count()}))
 
 
 if __name__ == "__main__":
