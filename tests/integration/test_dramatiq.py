@@ -19,6 +19,12 @@ pytestmark = [pytest.mark.needs("systems", "redis-server", "source-tree")]
 
 HOUR = 3_600_000
 WORKER = ("dramatiq", "dramatiq_app", "--processes", "1", "--threads", "2")
+UNCOUNTED = """
+import logging, sys, types
+from depthgauge_dramatiq import DepthgaugeCounters
+logging.basicConfig(stream=sys.stdout)
+DepthgaugeCounters(sys.argv[1]).after_nack(None, types.SimpleNamespace(queue_name="mail.eu"))
+"""
 
 
 class App:
@@ -55,11 +61,11 @@ def test_waiting_running_retried_dead_killed_and_drained(
     redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource
 ) -> None:
     app = App(make_systems, redis_server, COUNTERS_URL=redis_server.url)
-    told = app.send("boom", "again", "hold", "hold", "hold", ("hold", HOUR), ("mail", HOUR))
+    told = app.send("boom", "again", "old", "hold", "hold", "hold", ("hold", HOUR), ("mail", HOUR))
     source = make_source(redis_server.url)
     found = read(source)
     default = found["dramatiq", "default"]
-    assert default.live == LiveJobs(waiting=5, active=0, delayed=1)
+    assert default.live == LiveJobs(waiting=6, active=0, delayed=1)
     assert default.kept == KeptJobs(dead=0)
     assert default.head_eligible_at == datetime.fromtimestamp(told["sent"][0] / 1000, UTC)
     assert default.registry_workers is None, "the producer's heartbeat is no worker"
@@ -71,11 +77,13 @@ def test_waiting_running_retried_dead_killed_and_drained(
     default = wait_for(
         lambda: live((now := read(source))["dramatiq", "default"]) == (1, 2, 2) and now["dramatiq", "default"],
         20,
-        what="two are held, one failed for good, one waits for its retry",
+        what="two are held, one failed for good, one was too old, one waits for its retry",
     )
-    assert default.kept == KeptJobs(dead=1)
-    wait_for(lambda: counters(redis_server, "default"), what="the failed one is counted")
-    assert counters(redis_server, "default").keys() == {"failed", "runtime_ms"}, "nothing is completed yet"
+    assert default.kept == KeptJobs(dead=2)
+    counted = wait_for(
+        lambda: (now := counters(redis_server, "default")).get("failed") == 2 and now, what="dead letters are counted"
+    )
+    assert counted.keys() == {"failed", "runtime_ms"}, "nothing is completed yet"
     app.systems.stop(worker, kill=True)
     assert live(read(source)["dramatiq", "default"]) == (1, 2, 2), "what a killed worker held counts until maintenance"
 
@@ -91,7 +99,7 @@ def test_waiting_running_retried_dead_killed_and_drained(
     counted = wait_for(
         lambda: (now := counters(redis_server, "default")).get("completed") == 3 and now, what="three are counted"
     )
-    assert counted["failed"] == 1, "the attempt that is retried is no failure"
+    assert counted["failed"] == 2, "the attempt that is retried is no failure"
     assert 0 <= counted["runtime_ms"] < 20_000
     assert sum(filter(None, live(default))) == app.send()["sizes"]["default"]
 
@@ -125,15 +133,20 @@ def test_two_namespaces_and_counters_that_cannot_be_written(
     )
     assert live(read(source)["dramatiq", "dramatiq:default"]) == (1, 0, 0), "the other application is untouched"
     assert counters(redis_server, "mail.eu") == {}
+    logged = shop.systems.run("-c", UNCOUNTED, shop.environment["COUNTERS_URL"], environment=shop.environment)
+    assert "a job of mail.eu was not counted as failed" in logged
 
 
-def test_without_retries_an_attempt_that_raised_is_counted_as_failed(
+def test_counters_without_retries_and_of_a_delayed_message(
     redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource
 ) -> None:
     app = App(make_systems, redis_server, COUNTERS_URL=redis_server.url, NO_RETRIES="1")
-    app.send("boom", "mail")
-    app.work("default", "mail.eu")
-    wait_for(lambda: counters(redis_server, "default").get("failed") == 1, 20, what="the failed one is counted")
-    wait_for(lambda: counters(redis_server, "mail.eu").get("completed") == 1, 20, what="the other one is counted")
+    app.send("boom", "mail", ("mail", 1))
     source = make_source(redis_server.url, queues=("dramatiq:default",))
+    assert live(read(source)["dramatiq", "mail.eu"]) == (1, 0, 1), "one is overdue, which cannot be seen"
+    worker = app.work("default", "mail.eu")
+    wait_for(lambda: counters(redis_server, "default").get("failed") == 1, 20, what="the failed one is counted")
+    wait_for(lambda: live(read(source)["dramatiq", "mail.eu"]) == (0, 0, 0), 20, what="all mail is sent")
+    app.systems.stop(worker)
+    assert counters(redis_server, "mail.eu")["completed"] == 2, "a delayed message that moves is none"
     assert read(source)["dramatiq", "default"].kept.dead == 0, "Dramatiq calls it done"

@@ -33,7 +33,7 @@ dramatiq.set_broker(broker)
 
 
 def options(**told: Any) -> dict[str, Any]:
-    """Return what only the middleware Retries understands."""
+    """Return what only the usual middleware understands."""
     return told if retries else {}
 
 
@@ -45,6 +45,11 @@ def boom() -> None:
 @dramatiq.actor(**options(max_retries=1, min_backoff=3_600_000, max_backoff=3_600_000))
 def again() -> None:
     raise RuntimeError("for an hour or so")
+
+
+@dramatiq.actor(**options(max_age=1))
+def old() -> None:
+    """Never run: it is a millisecond old before a worker gets it, which makes it a dead letter."""
 
 
 @dramatiq.actor
