@@ -57,6 +57,7 @@ def counters(server: RedisServer, queue: str) -> dict[str, int]:
     return {name.decode(): int(value) for name, value in fields.items()}
 
 
+@pytest.mark.proves("dramatiq", "waiting", "active", "delayed", "kept", "head", "found")
 def test_waiting_running_retried_dead_killed_and_drained(
     redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource
 ) -> None:
