@@ -10,6 +10,7 @@ from depthgauge.errors import SourceError
 from depthgauge.redis_link import Link, kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import Secret, masked
+from exporter.queues.payload import gone
 from exporter.queues.reader import QueueReader, converse
 from exporter.sources.refusals import OF_THE_SERVER, Refusals
 
@@ -186,7 +187,7 @@ class Discovery:
 
         def ask(commands: Sequence[Command]) -> list[Reply]:
             replies = self._exchange(commands)
-            problems.extend(reply.message for reply in replies if isinstance(reply, ReplyError))
+            problems.extend(reply.message for reply in replies if isinstance(reply, ReplyError) and not gone(reply))
             return replies
 
         named = converse(ask, [reader.discover() for reader in self._readers])
@@ -230,15 +231,17 @@ class Discovery:
         candidates = [(reader, key) for key in keys for reader in readers if reader.may_own(key)]
         if not candidates:
             return None
-        kinds = self._exchange([("TYPE", key) for _, key in candidates])
+        asked = tuple(dict.fromkeys(key for _, key in candidates))
+        kinds = dict(zip(asked, self._exchange([("TYPE", key) for key in asked]), strict=True))
         found: dict[str, list[bytes]] = {}
-        for (reader, key), kind in zip(candidates, kinds, strict=True):
+        for reader, key in candidates:
+            kind = kinds[key]
             handle = reader.recognise(key, kind) if isinstance(kind, bytes) else None
             if handle is not None:
                 found.setdefault(reader.system, []).append(handle)
         for system, handles in found.items():
             self._add(system, handles)
-        return next((kind.message for kind in kinds if isinstance(kind, ReplyError)), None)
+        return next((kind.message for kind in kinds.values() if isinstance(kind, ReplyError)), None)
 
     def _add(self, system: str, handles: Sequence[bytes]) -> None:
         known = self._handles[system]

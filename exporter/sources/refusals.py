@@ -8,6 +8,7 @@ from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
 from depthgauge.redis_link import kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
+from exporter.queues.payload import gone
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +32,17 @@ class Refusals:
     def watch(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         """Log each kind of error once for each command, with the first key it met."""
         for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, ReplyError):
+            if isinstance(reply, ReplyError) and not gone(reply):
                 self._tell(command, reply)
 
     def _tell(self, command: Command, reply: ReplyError) -> None:
-        name = str(command[0])
+        words = 2 if command[0] == "XINFO" else 1
+        name = " ".join(str(word) for word in command[:words])
         kind = kind_of_code(reply.code)
         if (name, reply.code) in self._told or kind in OF_THE_SERVER:
             return
         self._told.add((name, reply.code))
-        key = command[1] if len(command) > 1 else b""
+        key = command[words] if len(command) > words else b""
         log.warning(
             "redis %s refuses %s %s: %s%s",
             self._target,
