@@ -54,13 +54,15 @@ def groups_of(reply: Reply) -> list[Group]:
         known = {name: value for name, value in zip(fields[::2], fields[1::2], strict=False) if isinstance(name, bytes)}
         name = known.get(b"name")
         if isinstance(name, bytes):
+            delivered, read = _id(known.get(b"last-delivered-id")), count(known.get(b"entries-read"))
             rows.append(
                 Group(
                     name=name,
                     consumers=count(known.get(b"consumers")),
                     pending=count(known.get(b"pending")),
-                    delivered=_id(known.get(b"last-delivered-id")),
-                    read=count(known.get(b"entries-read")),
+                    delivered=delivered,
+                    # A group that was never given anything has read nothing; newer servers say that they do not know.
+                    read=0 if delivered == (0, 0) else read,
                     lag=count(known.get(b"lag")),
                 )
             )
