@@ -61,8 +61,8 @@ def groups_of(reply: Reply) -> list[Group]:
                     consumers=count(known.get(b"consumers")),
                     pending=count(known.get(b"pending")),
                     delivered=delivered,
-                    # A group that was never given anything has read nothing; newer servers say that they do not know.
-                    read=0 if delivered == (0, 0) else read,
+                    # A group that was never given anything has read nothing; Valkey says that it does not know.
+                    read=0 if delivered == (0, 0) and b"entries-read" in known else read,
                     lag=count(known.get(b"lag")),
                 )
             )

@@ -157,6 +157,8 @@ class GroupReader:
         waiting, bounded = waiting_of(group, details, length)
         if bounded or (group.consumers or 0) > MAX_CONSUMERS:
             error = error or ErrorKind.TOO_LARGE
+        if group.pending is None or group.delivered is None:
+            error = error or ErrorKind.GARBAGE
         if has_too_large(details.head):
             self._heads.pause(mark, now)
         if waiting and not self._heads.readable(mark, now):

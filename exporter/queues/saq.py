@@ -66,7 +66,7 @@ class _Counters(msgspec.Struct):
 
 
 class _Worker(msgspec.Struct):
-    """``worker_info:UUID``; before 0.22 ``stats:UUID``, which is the counters themselves."""
+    """``worker_info:UUID``; in older versions ``stats:UUID``, which is the counters themselves."""
 
     stats: _Counters
 

@@ -39,7 +39,7 @@ async def main(command: str, *words: str) -> None:
     elif command == "fail":
         await queue.enqueue("fail", retries=2, retry_delay=numbers[0] if numbers else 0.0)
     info = await queue.info()
-    print(json.dumps(info))
+    sys.stdout.write(json.dumps(info))
     await queue.disconnect()
 
 
