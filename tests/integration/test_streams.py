@@ -40,11 +40,11 @@ def reads(source: RedisQueuesSource, name: str = "orders/workers") -> Queue:
 
 
 def test_a_group_fills_works_and_drains(server: RedisServer, make_source: MakeSource) -> None:
-    client = server.client()
+    client: Any = server.client()
     client.xgroup_create("orders", "workers", id="0", mkstream=True)
     source = make_source(server.url)
     assert reads(source).live == LiveJobs(waiting=0, active=0)
-    first, second, *_ = [bytes(client.xadd("orders", {"job": number})) for number in range(5)]
+    first, second, *_ = [client.xadd("orders", {"job": number}) for number in range(5)]
     waiting = reads(source)
     assert waiting.live == LiveJobs(waiting=5, active=0)
     assert waiting.head_eligible_at is not None
