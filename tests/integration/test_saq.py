@@ -66,8 +66,8 @@ def test_a_queue_fills_is_worked_on_and_drains(
     assert (stats["complete"], stats["failed"], stats["retried"]) == (2, 1, 1)
 
     wait_for(lambda: reads(source).live.active == 1, what="the long nap runs")
-    assert ask("info")["active"] == 1
     systems.stop(worker, kill=True)
+    assert ask("info")["active"] == 1
     wait_for(lambda: reads(source).registry_workers == 0, what="the killed worker's entry has expired")
     killed = reads(source)
     assert killed.live == LiveJobs(waiting=0, active=1, delayed=1), "its job stays until a sweep"
