@@ -39,6 +39,7 @@ def reads(source: RedisQueuesSource) -> Queue:
     return read(source)["saq", NAME]
 
 
+@pytest.mark.proves("saq", "waiting", "active", "delayed", "head", "totals", "workers", "found")
 def test_a_queue_fills_is_worked_on_and_drains(
     redis_server: RedisServer, systems: Systems, words: dict[str, str], ask: Ask, make_source: MakeSource
 ) -> None:

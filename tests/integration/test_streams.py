@@ -39,6 +39,7 @@ def reads(source: RedisQueuesSource, name: str = "orders/workers") -> Queue:
     return read(source)["stream", name]
 
 
+@pytest.mark.proves("stream", "waiting", "active", "head", "totals", "workers")
 def test_a_group_fills_works_and_drains(server: RedisServer, make_source: MakeSource) -> None:
     client: Any = server.client()
     client.xgroup_create("orders", "workers", id="0", mkstream=True)
@@ -111,6 +112,7 @@ def test_a_backlog_that_redis_does_not_tell_is_counted_from_either_end(
     assert reads(source).live.waiting == 497, "by what is ahead of it"
 
 
+@pytest.mark.proves("stream", "found")
 def test_every_group_of_every_stream_is_found_and_streams_without_are_not(
     server: RedisServer, make_source: MakeSource
 ) -> None:

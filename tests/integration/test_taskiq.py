@@ -40,6 +40,7 @@ def reads(source: RedisQueuesSource, name: str = "taskiq") -> Queue:
     return found["taskiq", name]
 
 
+@pytest.mark.proves("taskiq", "waiting", "first seen", "found")
 def test_a_list_fills_and_drains(
     redis_server: RedisServer, systems: Systems, environment: Environment, tmp_path: Path, make_source: MakeSource
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_list_fills_and_drains(
     assert drained.head_first_seen_at is None
 
 
+@pytest.mark.proves("taskiq", "active", "head", "totals", "workers")
 def test_a_stream_is_worked_on_and_its_worker_killed(
     make_redis: MakeRedis, systems: Systems, environment: Environment, tmp_path: Path, make_source: MakeSource
 ) -> None:
