@@ -98,7 +98,11 @@ def test_a_walk_looks_at_so_many_keys_and_the_next_goes_on(
         pipe.rpush(f"{P}q{number}", "x")
     pipe.execute()
     finder = Discovery(
-        "main", Secret(redis_server.url), [LaravelReader(PrefixSettings(), ())], interval=300, max_keys=1000
+        "main",
+        Secret(redis_server.url),
+        [LaravelReader(PrefixSettings(), PrefixSettings(), ())],
+        interval=300,
+        max_keys=1000,
     )
     try:
         assert finder.now(soon())

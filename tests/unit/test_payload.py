@@ -90,7 +90,7 @@ _JSON = st.recursive(
     )
 )
 def test_no_payload_is_too_odd_for_laravel(body: bytes) -> None:
-    talk = LaravelReader(PrefixSettings(prefix=""), ("q",)).read((), NOW)
+    talk = LaravelReader(PrefixSettings(prefix=""), PrefixSettings(), ("q",)).read((), NOW)
     next(iter(talk))
     talk.send([1, 0, 0, 0])
     with pytest.raises(StopIteration) as stop:
