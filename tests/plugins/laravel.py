@@ -115,9 +115,7 @@ def make_laravel(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisSe
     """Give a function that makes applications on ``redis_server``: ``make_laravel(prefix="shop_")``."""
     apps: list[LaravelApp] = []
 
-    def make(
-        *, prefix: str | None = None, database: str | None = None, counters: Path | None = None
-    ) -> LaravelApp:
+    def make(*, prefix: str | None = None, database: str | None = None, counters: Path | None = None) -> LaravelApp:
         folder = tmp_path_factory.mktemp("laravel")
         apps.append(LaravelApp(folder, redis_server, prefix=prefix, database=database, counters=counters))
         return apps[-1]
