@@ -13,7 +13,7 @@ from depthgauge.snapshot import Queue
 from exporter.queues.laravel import LaravelReader
 from exporter.queues.reader import Conversation, Reader
 from exporter.settings import PrefixSettings
-from exporter.sources import discovery
+from exporter.sources import discovery, findings
 from exporter.sources.discovery import Discovery
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import RedisServer
@@ -125,7 +125,7 @@ def test_random_queue_names_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(discovery, "MAX_FOUND", 50)
+    monkeypatch.setattr(findings, "MAX_FOUND", 50)
     pipe = redis_server.client().pipeline(transaction=False)
     for number in range(500):
         pipe.rpush(f"{P}q{number}", "x")
