@@ -137,10 +137,6 @@ class LaravelReader(Reader):
         told = horizon_of(handle)
         return "" if told is None else clean(told[0] + b"measured_queues")
 
-    def prefix(self, handle: bytes) -> bytes:
-        """Return what stands before ``queues:``."""
-        return self._split(handle)[0]
-
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches, what Horizon knows of them included."""
         if found is not self._found:
