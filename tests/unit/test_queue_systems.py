@@ -13,10 +13,10 @@ from exporter.queues.active import active_readers
 from exporter.settings import CelerySettings, ListSettings, PrefixSettings, RedisSettings, SortedSetSettings
 from tests.plugins.repo import repo_root
 
-SHARED = {"active", "system", "__init__", "reader", "payload", "heads", "naming", "tally"} | {
-    "abreast",
-    "groups",
-    "group_rows",
+SHARED = {
+    *("active", "system", "__init__", "reader", "payload", "heads", "naming", "tally"),
+    *("abreast", "groups", "group_rows"),
+    *("horizon", "laravel_apps", "sawtooth", "together", "counters"),
 }
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
