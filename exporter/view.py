@@ -125,6 +125,7 @@ def _largest(old: Queue, new: Queue) -> Queue:
         completed_total=_max(old.completed_total, new.completed_total),
         failed_total=_max(old.failed_total, new.failed_total),
         processing_seconds=_max(old.processing_seconds, new.processing_seconds),
+        throughput=_max(old.throughput, new.throughput),
         registry_workers=_max(old.registry_workers, new.registry_workers),
         registry_workers_busy=_max(old.registry_workers_busy, new.registry_workers_busy),
         paused=new.paused if new.paused is not None else old.paused,

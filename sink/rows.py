@@ -152,7 +152,7 @@ def _worker_rows(snapshot: Snapshot, queues: Mapping[QueueKey, Queue], slot: dat
             queue.completed_total,
             _age(slot, queue.head_eligible_at),
             _float(queue.processing_seconds),
-            None,
+            _float(queue.throughput),
         )
 
 

@@ -21,6 +21,7 @@ from exporter.queues.reader import Conversation, converse
 from exporter.settings import RedisSettings
 from exporter.sources.discovery import INTERVAL, Discovery, unix_time
 from exporter.sources.refusals import Refusals
+from exporter.throughput import Throughput
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class RedisQueuesSource:
             state_dir=state_dir,
             monotonic=monotonic,
         )
+        self._throughput = Throughput()
         self._offset: float | None = None
         self._first = True
         self._stood_by = False
@@ -81,11 +83,13 @@ class RedisQueuesSource:
             self._stood_by = False
             for active in self._active:
                 active.reader.rebase()
+            self._throughput.rebase()
         self.discovery.use()
         if self._first:
             self._first = False
             self.discovery.wait_first(min(FIRST_WAIT, self._timeout / 2))
         queues = self._counters.fill(self._distinct(self._read(deadline)))
+        queues = self._throughput.fill(queues, self._monotonic())
         if self._link.connects != self._connects:
             self._connects = self._link.connects
             self.discovery.again_soon()
