@@ -61,12 +61,13 @@ class BullMqReader(BullKeysReader):
         more = dict(zip(asked, replies, strict=False))
         if more.get("id") == 1 and more.get("events") == 0:
             return None
-        head.judge(more.get("head"))
-        after = head.ask(_next(more.get("paused"))) or head.ask(next(iter(items(more.get("prioritized"))), None))
-        last: list[Reply] = (yield after) if after else []
-        for reply in last:
-            head.judge(reply)
-        if "head" not in more and not after:
+        last: list[Reply] = []
+        if "head" in more:
+            head.judge(more["head"])
+        elif after := head.ask(_next(more.get("paused"))) or head.ask(next(iter(items(more.get("prioritized"))), None)):
+            last = yield after
+            head.judge(last[0])
+        else:
             head.judge_overdue(more.get("overdue"))
 
         listed, parked, overdue, later = (
