@@ -53,6 +53,10 @@ class BullStation:
         line, _, self._read = self._read.partition(b"\n")
         return line
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End the process by SIGKILL, jobs and all."""
         self._process.kill()
@@ -77,3 +81,31 @@ def make_station() -> Iterator[MakeStation]:
     yield make
     for station in stations:
         station.kill()
+
+
+class BullStage:
+    """One server for the tests of a module, which use queues of different names, and one station a library on it."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self.server = server
+        self._stations: dict[str, BullStation] = {}
+
+    def station(self, package: str) -> BullStation:
+        """Return the library's station, a new one if it has been killed."""
+        if package not in self._stations or not self._stations[package].alive:
+            self._stations[package] = BullStation(package, self.server)
+        return self._stations[package]
+
+    def close(self) -> None:
+        for station in self._stations.values():
+            station.kill()
+
+
+@pytest.fixture(scope="module")
+def bull_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BullStage]:
+    """Give a stage on a server that the module's tests share."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    stage = BullStage(server)
+    yield stage
+    stage.close()
+    server.stop()
