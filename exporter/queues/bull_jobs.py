@@ -72,7 +72,7 @@ class Head:
     def judge_overdue(self, reply: Reply) -> None:
         """Take the first of the delayed jobs with its score, where no job is ready and that one is due."""
         if len(items(reply)) == 2 and (score := _number(items(reply)[1])) is not None:
-            self.eligible_at = eligible(score / _SERIALS / 1000, self._now)
+            self.eligible_at = eligible(score // _SERIALS / 1000, self._now)
 
 
 def _delay(opts: _Opts) -> float:
