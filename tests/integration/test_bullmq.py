@@ -115,7 +115,7 @@ def test_overdue_jobs_wait_and_markers_are_no_jobs(
     first = station.ask("add", queue=urgent, opts={"priority": 3})
     station.ask("add", queue=lifo, opts={"delay": HOUR})
     stack = [station.ask("add", queue=lifo, opts={"lifo": True}) for _ in range(5)]
-    client = bull_stage.server.client()
+    client: Any = bull_stage.server.client()
     if package in {"bullmq3", "bullmq4"}:
         assert client.lindex(f"bull:{late}:wait", 0).startswith(b"0:"), "there is a marker"
         assert client.lindex(f"bull:{lifo}:wait", 0).startswith(b"0:"), "it is at the other end"
@@ -217,7 +217,7 @@ def test_without_the_right_to_the_list_of_clients_only_workers_are_unknown(
         "+hmget",
         "+exists",
     ]
-    client = bull_stage.server.client()
+    client: Any = bull_stage.server.client()
     client.execute_command("ACL", "SETUSER", "watcher", "on", ">word", "resetkeys", "-@all", "%R~*", *rights)
     url = f"redis://watcher:word@127.0.0.1:{bull_stage.server.port}/0"
     source = make_source(url)
@@ -239,7 +239,7 @@ def test_without_the_right_to_the_list_of_clients_only_workers_are_unknown(
 def test_prefixes_are_told_apart_and_other_keys_are_left_alone(
     redis_server: RedisServer, make_station: MakeStation, make_source: MakeSource
 ) -> None:
-    client = redis_server.client()
+    client: Any = redis_server.client()
     client.hset("app:users:meta", "rows", 3)
     client.set("app:users:id", 1)
     client.xadd("shop:orders:events", {"a": 1})

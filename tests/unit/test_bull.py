@@ -1,7 +1,7 @@
 """BullMQ and Bull where more than one reading, or no server at all, is needed to see it."""
 
 import base64
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -32,8 +32,8 @@ def bull(prefix: str | None = None) -> BullReader:
 class Keys:
     """Answers commands from a table of what is there; keeps what was asked."""
 
-    def __init__(self, **there: Reply) -> None:
-        self.there = there
+    def __init__(self, there: Mapping[str, Any] | None = None) -> None:
+        self.there: dict[str, Any] = dict(there or {})
         self.asked: list[list[Command]] = []
 
     def exchange(self, commands: Sequence[Command]) -> list[Reply]:
@@ -96,7 +96,7 @@ def test_a_key_of_another_type_or_without_a_prefix_is_no_candidate() -> None:
 
 
 def test_meta_of_bullmq_tells_a_queue_and_its_prefix() -> None:
-    known = Keys(**{f"HMGET_{base}:meta": [None, b"10000", b"bullmq:5"] for base in ("bull:a:b", "{bull}:c", "x:y:d")})
+    known = Keys({f"HMGET_{base}:meta": [None, b"10000", b"bullmq:5"] for base in ("bull:a:b", "{bull}:c", "x:y:d")})
     met = [(base + b":meta", b"hash") for base in (b"bull:a:b", b"{bull}:c", b"x:y:d", b"x:y:e")]
     reader = bullmq()
     assert discovered(reader, known, *met) == [b"bull\0a:b", b"{bull}\0c", b"x:y\0d"]
@@ -104,23 +104,23 @@ def test_meta_of_bullmq_tells_a_queue_and_its_prefix() -> None:
 
 
 def test_a_hash_of_bull_while_paused_is_not_bullmqs() -> None:
-    paused = Keys(**{"HMGET_bull:mail:meta": [b"1", None, None], "EXISTS_bull:mail:id": 1})
+    paused = Keys({"HMGET_bull:mail:meta": [b"1", None, None], "EXISTS_bull:mail:id": 1})
     assert discovered(bullmq(), paused, (b"bull:mail:meta", b"hash")) == []
     assert discovered(bull(), paused, (b"bull:mail:id", b"string")) == [b"bull\0mail"]
 
 
 def test_a_counter_is_bulls_only_beside_jobs_where_the_prefix_is_not_known() -> None:
     met = (b"app:user:7:id", b"string"), (b"shop:mail:id", b"string")
-    there = Keys(**{"EXISTS_app:user:7:id": 1, "EXISTS_shop:mail:id": 1, "ZCARD_shop:mail:completed": 3})
+    there = Keys({"EXISTS_app:user:7:id": 1, "EXISTS_shop:mail:id": 1, "ZCARD_shop:mail:completed": 3})
     assert discovered(bull(), there, *met) == [b"shop\0mail"]
-    refused = Keys(**{"EXISTS_shop:mail:id": 1, "ZCARD_shop:mail:completed": ReplyError("NOPERM", "NOPERM no")})
+    refused = Keys({"EXISTS_shop:mail:id": 1, "ZCARD_shop:mail:completed": ReplyError("NOPERM", "NOPERM no")})
     assert discovered(bull(), refused, *met) == []
 
 
 def test_what_is_not_known_to_be_bulls_is_not_taken() -> None:
     for meta in ([None, b"10000", None], ReplyError("NOPERM", "NOPERM no")):
         events = 1 if isinstance(meta, ReplyError) else 0
-        there = Keys(**{"EXISTS_bull:mail:id": 1, "HMGET_bull:mail:meta": meta, "EXISTS_bull:mail:events": events})
+        there = Keys({"EXISTS_bull:mail:id": 1, "HMGET_bull:mail:meta": meta, "EXISTS_bull:mail:events": events})
         assert discovered(bull(), there, (b"bull:mail:id", b"string")) == []
 
 
@@ -200,7 +200,7 @@ def completed(keys: Keys, jobs: dict[int, tuple[float, float]]) -> None:
 
 @pytest.mark.parametrize("make", [bullmq, bull])
 def test_each_completed_job_counts_once_in_the_mean_of_the_last_minutes(make: Any) -> None:
-    reader, keys = make(), Keys(**{"HMGET_bull:mail:meta": [None, b"1" if make is bullmq else None, None]})
+    reader, keys = make(), Keys({"HMGET_bull:mail:meta": [None, b"1" if make is bullmq else None, None]})
     completed(keys, {1: (-400, -390), 2: (-5, -4), 3: (-4, -1)})
     assert one(reader, keys).processing_seconds == pytest.approx(2.0), "the first one ended too long ago"
     asked = len([command for command in keys.asked[-1] if command[0] == "HMGET"])
@@ -216,7 +216,7 @@ def test_each_completed_job_counts_once_in_the_mean_of_the_last_minutes(make: An
 def test_a_head_that_was_too_large_is_left_alone_for_ten_minutes() -> None:
     reader = bullmq()
     keys = Keys(
-        **{
+        {
             "HMGET_bull:mail:meta": [None, b"1", b"bullmq:6.0.0"],
             "LLEN_bull:mail:wait": 1,
             "LRANGE_bull:mail:wait": [b"9"],
@@ -234,7 +234,7 @@ def test_a_head_that_was_too_large_is_left_alone_for_ten_minutes() -> None:
 
 def test_a_head_without_a_time_is_dated_by_when_it_was_first_seen() -> None:
     reader = bull()
-    keys = Keys(**{"LLEN_bull:mail:wait": 1, "LINDEX_bull:mail:wait": b"9", "HMGET_bull:mail:9": [None, None, b"{}"]})
+    keys = Keys({"LLEN_bull:mail:wait": 1, "LINDEX_bull:mail:wait": b"9", "HMGET_bull:mail:9": [None, None, b"{}"]})
     first = one(reader, keys).head_first_seen_at
     assert first is not None
     assert one(reader, keys, NOW + 15).head_first_seen_at == first
@@ -246,7 +246,7 @@ def test_names_are_labelled_with_their_prefix_only_where_two_have_them() -> None
     reader = bullmq(None, "low", "mail")
     found = (handle_of(b"shop", b"mail"), handle_of(b"bull", b"mail"), handle_of(b"shop", b"a"))
     meta = {f"HMGET_{base}:meta": [None, b"1", None] for base in ("shop:mail", "bull:mail", "shop:a", "shop:low")}
-    (queues,) = converse(Keys(**meta).exchange, [reader.read(found, NOW)])
+    (queues,) = converse(Keys(meta).exchange, [reader.read(found, NOW)])
     assert [queue.name for queue in queues] == ["low", "shop:mail", "bull:mail", "a"]
     assert reader.name(found[0]) == "mail"
 
@@ -265,8 +265,8 @@ def test_conversations_side_by_side_share_their_batches() -> None:
 
     def exchange(commands: Sequence[Command]) -> list[Reply]:
         batches.append(len(commands))
-        return [f"{command[1]}.{command[2]}".encode() for command in commands]
+        return [str(command[1:]).encode() for command in commands]
 
     (each,) = converse(exchange, [hold()])
-    assert each == [[b"2.0", b"2.0", b"2.1", b"2.-1"], [], [b"1.0", b"1.0"]]
+    assert each == [[b"(2, 0)", b"(2, 0)", b"(2, 1)", b"(2, -1)"], [], [b"(1, 0)", b"(1, 0)"]]
     assert batches == [4, 2]

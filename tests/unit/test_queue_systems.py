@@ -13,7 +13,19 @@ from exporter.queues.active import active_readers
 from exporter.settings import ListSettings, PrefixSettings, RedisSettings, SortedSetSettings
 from tests.plugins.repo import repo_root
 
-SHARED = {"active", "system", "__init__", "reader", "payload", "heads", "naming", "tally", "bull_keys", "bull_jobs", "bull_clients"}
+SHARED = {
+    "active",
+    "system",
+    "__init__",
+    "reader",
+    "payload",
+    "heads",
+    "naming",
+    "tally",
+    "bull_keys",
+    "bull_jobs",
+    "bull_clients",
+}
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
 
