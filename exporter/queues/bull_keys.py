@@ -130,12 +130,17 @@ class BullKeysReader(Reader):
         return None if self._told or not sign or not prefix or not name else (prefix, name)
 
     def _group(self, found: Sequence[bytes]) -> tuple[Target, ...]:
-        """Return what to read, configured names first: where they were found, else under the first known prefix."""
+        """Return what to read, configured names first: where they were found, else under the default prefix.
+
+        The first prefix that was found stands for the default one if nothing was found there.
+        """
         known = [parts_of(handle) for handle in found]
         owners: dict[bytes, list[bytes]] = {}
         for prefix, name in known:
             owners.setdefault(name, []).append(prefix)
-        home = self._homes[0][:-1] if self._told or not known else known[0][0]
+        home = self._homes[0][:-1]
+        if not self._told and known and all(prefix != home for prefix, _ in known):
+            home = known[0][0]
         configured = [(prefix, name) for name in self._names for prefix in owners.get(name, [home])]
         return tuple(Target(prefix, name, label) for (prefix, name), label in labels((*configured, *known)).items())
 

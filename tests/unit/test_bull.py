@@ -245,10 +245,15 @@ def test_a_head_without_a_time_is_dated_by_when_it_was_first_seen() -> None:
 def test_names_are_labelled_with_their_prefix_only_where_two_have_them() -> None:
     reader = bullmq(None, "low", "mail")
     found = (handle_of(b"shop", b"mail"), handle_of(b"bull", b"mail"), handle_of(b"shop", b"a"))
-    meta = {f"HMGET_{base}:meta": [None, b"1", None] for base in ("shop:mail", "bull:mail", "shop:a", "shop:low")}
-    (queues,) = converse(Keys(meta).exchange, [reader.read(found, NOW)])
+    meta = {f"HMGET_{base}:meta": [None, b"1", None] for base in ("shop:mail", "bull:mail", "shop:a", "bull:low")}
+    keys = Keys(meta)
+    (queues,) = converse(keys.exchange, [reader.read(found, NOW)])
     assert [queue.name for queue in queues] == ["low", "shop:mail", "bull:mail", "a"]
+    assert ("LLEN", b"bull:low:wait") in keys.asked[0], "one that was not found is looked for under the default prefix"
     assert reader.name(found[0]) == "mail"
+    keys.asked.clear()
+    converse(keys.exchange, [reader.read(found[2:], NOW)])
+    assert ("LLEN", b"shop:low:wait") in keys.asked[0], "or where the others are"
 
 
 def test_conversations_side_by_side_share_their_batches() -> None:
