@@ -17,6 +17,7 @@ SHARED = {
     *("active", "system", "__init__", "reader", "payload", "heads", "naming", "tally"),
     *("abreast", "groups", "group_rows"),
     *("horizon", "laravel_apps", "sawtooth", "together", "counters"),
+    *("bull_keys", "bull_jobs", "bull_clients"),
 }
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
