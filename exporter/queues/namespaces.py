@@ -1,10 +1,10 @@
 """Applications that share a Redis by namespaces, as Ruby's redis-namespace makes them: name and colon before every key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from depthgauge.resp import Command
+from depthgauge.resp import Command, Reply
 from exporter.queues.naming import handle_of, labels, parts_of
 from exporter.queues.reader import Conversation
 
@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 MOST: Final = 64
 """Namespaces that are asked for queues in one Redis."""
+PROBES: Final = 10
+"""Queues whose head is looked at where nothing else tells whose they are."""
 
 
 def key_of(namespace: bytes, rest: bytes) -> bytes:
@@ -82,6 +84,17 @@ class Namespaces:
             )
             for namespace in namespaces
         )
+
+
+def holds_job(
+    namespace: bytes, names: Sequence[bytes], *, end: int, is_job: Callable[[Reply], bool]
+) -> Conversation[bool]:
+    """Say whether one of the first lists ``queue:NAME`` has a job of a system at its end (0 or -1)."""
+    keys = [key_of(namespace, b"queue:" + name) for name in names[:PROBES]]
+    kinds: list[Reply] = (yield [("TYPE", key) for key in keys]) if keys else []
+    lists = [key for key, kind in zip(keys, kinds, strict=True) if kind == b"list"]
+    heads: list[Reply] = (yield [("LINDEX", key, end) for key in lists]) if lists else []
+    return any(map(is_job, heads))
 
 
 def side_by_side(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:

@@ -6,15 +6,12 @@ from typing import Any, Final
 import msgspec
 
 from depthgauge.resp import Reply
-from exporter.queues.namespaces import Namespaces, key_of
+from exporter.queues.namespaces import Namespaces, holds_job, key_of
 from exporter.queues.naming import handle_of
 from exporter.queues.payload import fields
 from exporter.queues.reader import Conversation
 from exporter.queues.sets import plausible, scan_set, walk, whole
 from exporter.queues.sidekiq_processes import MAX_PROCESSES, is_identity, queues_of
-
-PROBES: Final = 10
-"""Queues whose head is looked at where nothing else tells whose they are."""
 
 _KEYS: Final = (b"queues", b"processes", b"stat:processed", b"schedule", b"retry", b"dead")
 
@@ -55,7 +52,7 @@ def discover(namespaces: Namespaces) -> Conversation[Sequence[bytes]]:
     for each in known:
         queues = dict.fromkeys((*names.get(key_of(each, b"queues"), ()), *infos.get(each, ())))
         owned = namespaces.configured or bool(processes.get(each)) or (each in named and _stored(each, kinds[each]))
-        if owned or (yield from _probed(each, tuple(queues))):
+        if owned or (yield from holds_job(each, tuple(queues), end=-1, is_job=is_job)):
             found += (handle_of(each, name) for name in queues)
     return found
 
@@ -74,12 +71,3 @@ def _infos(processes: dict[bytes, list[bytes]]) -> Conversation[dict[bytes, list
     for (each, _), reply in zip(asked, replies, strict=True):
         queues.setdefault(each, []).extend(queues_of(reply[0]) if isinstance(reply, list) and reply else ())
     return queues
-
-
-def _probed(namespace: bytes, names: Sequence[bytes]) -> Conversation[bool]:
-    """Say whether a queue that one of these names is of has a job of Sidekiq's at its head."""
-    keys = [key_of(namespace, b"queue:" + name) for name in names[:PROBES]]
-    kinds: list[Reply] = (yield [("TYPE", key) for key in keys]) if keys else []
-    lists = [key for key, kind in zip(keys, kinds, strict=True) if kind == b"list"]
-    heads: list[Reply] = (yield [("LINDEX", key, -1) for key in lists]) if lists else []
-    return any(map(is_job, heads))
