@@ -130,7 +130,7 @@ class ResqueReader(Reader):
         )
 
     def _application(self, reading: "_Reading", now: float) -> Queue:
-        _, _, failed, processed, failures, _ = reading.totals
+        processed, failures = reading.totals[3:5]
         return Queue(
             system=SYSTEM,
             name=reading.app.labels[b""],
@@ -233,7 +233,7 @@ class _Reading:
         self.delayed_problem = first_error(lengths.values())
         if not isinstance(self._size, int) or self.delayed_problem is not None:
             return
-        all_read = self._size <= len(lengths)
+        all_read = self._size <= MAX_TIMES
         if all_read or max(lengths, default=0) > now:
             self.due = total((0, *(count(each) for time, each in lengths.items() if time <= now)))
             self.due_since = min((time for time, each in lengths.items() if time <= now and count(each)), default=None)
