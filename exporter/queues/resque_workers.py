@@ -11,8 +11,8 @@ import msgspec
 from depthgauge.resp import Reply
 from exporter.queues.payload import seconds
 
-PRUNED: Final = 300.0
-"""Seconds after its last heartbeat when other workers take a worker for dead (``Resque.prune_interval``)."""
+PRUNED: Final = 300
+"""Whole seconds since its last heartbeat above which other workers take a worker for dead (``Resque.prune_interval``)."""
 PEEK: Final = 511
 """Last byte read of what a worker says it does: queue and time stand before the job's payload."""
 
@@ -45,7 +45,7 @@ def worker_of(identity: bytes, says: Reply, heartbeat: Reply, now: float) -> Wor
     busy = isinstance(says, bytes) and bool(says)
     return Worker(
         queues=identity.split(b":", 2)[2],
-        alive=at is None or now - at <= PRUNED,
+        alive=at is None or int(now - at) <= PRUNED,
         busy=busy,
         works_on=_queue_in(says) if isinstance(says, bytes) else None,
     )
