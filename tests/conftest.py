@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.plugins.redis_server",
     "tests.plugins.laravel",
     "tests.plugins.systems",
+    "tests.plugins.sidekiq",
     "tests.plugins.queue_source",
     "tests.plugins.settings",
     "tests.plugins.certificates",
