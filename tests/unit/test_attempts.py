@@ -3,13 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depthgauge.resp import Reply, ReplyError
 from exporter.queues.attempts import Attempts, counter
 
 
 def test_a_counter_is_text_and_a_missing_one_is_zero() -> None:
     assert counter(None) == 0
     assert counter(b"17") == 17
-    assert [counter(reply) for reply in (b"-1", b"1.5", b"many", b"", b"9" * 40, [b"1"])] == [None] * 6
+    others: list[Reply] = [b"-1", b"1.5", b"many", b"", b"9" * 40, [b"1"], ReplyError("WRONGTYPE", "WRONGTYPE x")]
+    assert [counter(reply) for reply in others] == [None] * 7
 
 
 def test_a_failure_that_is_counted_before_its_attempt_takes_nothing_back() -> None:

@@ -1,9 +1,11 @@
 """Applications in namespaces: which there are, which queues they have, and conversations held side by side."""
 
+from collections.abc import Sequence
+
 from depthgauge.resp import Command, Reply
 from exporter.queues.namespaces import MOST, Application, Namespaces, side_by_side
 from exporter.queues.naming import handle_of
-from exporter.queues.reader import Conversation
+from exporter.queues.reader import Conversation, converse
 
 
 def shown(applications: object) -> list[tuple[bytes, list[str]]]:
@@ -57,16 +59,12 @@ def test_conversations_of_different_lengths_share_their_batches() -> None:
             heard += yield [("GET", f"{name}{number}{part}") for part in range(number + 1)]
         return heard
 
-    batches: list[list[Command]] = []
-    conversation = side_by_side([talk("a", 2), talk("none", 0), talk("b", 3)])
-    replies: list[Reply] = []
-    try:
-        batch = next(conversation)
-        while True:
-            batches.append(list(batch))
-            replies = [str(command[1]).encode() for command in batch]
-            batch = conversation.send(replies)
-    except StopIteration as stop:
-        results = stop.value
-    assert [len(batch) for batch in batches] == [2, 4, 3]
+    batches: list[int] = []
+
+    def exchange(commands: Sequence[Command]) -> list[Reply]:
+        batches.append(len(commands))
+        return [str(command[1]).encode() for command in commands]
+
+    (results,) = converse(exchange, [side_by_side([talk("a", 2), talk("none", 0), talk("b", 3)])])
+    assert batches == [2, 4, 3]
     assert results == [[b"a00", b"a10", b"a11"], [], [b"b00", b"b10", b"b11", b"b20", b"b21", b"b22"]]
