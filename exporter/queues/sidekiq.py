@@ -123,7 +123,7 @@ class SidekiqReader(Reader):
         reading.take(dict(zip(asked, replies, strict=True)))
         busy = [process for process in reading.living if process.busy]
         memory = app.key(b"\0work")
-        if sum(process.busy for process in busy) > MAX_RUNNING or not self._heads.readable(memory, now):
+        if busy and (sum(each.busy for each in busy) > MAX_RUNNING or not self._heads.readable(memory, now)):
             reading.skip_work()
         elif busy:
             reading.take_work(busy, (yield work_commands(app, busy, MAX_RUNNING)))

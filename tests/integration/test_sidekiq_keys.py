@@ -74,6 +74,10 @@ def test_running_jobs_with_large_payloads_are_left_alone_for_a_while(
     assert again["sidekiq", ""].live.active == 6, "told by the process, whatever their queues"
     output = int(client.info("stats")["total_net_output_bytes"])
     assert output < 100_000
+    client.hset(identity, "busy", 0)
+    idle = read(source)
+    assert [queue.live.active for queue in idle.values()] == [0, 0], "nothing runs: nothing to be read"
+    assert {queue.error for queue in idle.values()} == {None}
 
 
 def test_more_processes_than_are_read(redis_server: RedisServer, make_source: MakeSource) -> None:
