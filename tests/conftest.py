@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.plugins.laravel",
     "tests.plugins.systems",
     "tests.plugins.bullmq",
+    "tests.plugins.sidekiq",
     "tests.plugins.queue_source",
     "tests.plugins.settings",
     "tests.plugins.certificates",

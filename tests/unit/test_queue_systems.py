@@ -18,6 +18,7 @@ SHARED = {
     *("abreast", "groups", "group_rows"),
     *("horizon", "laravel_apps", "sawtooth", "together", "counters"),
     *("bull_keys", "bull_jobs", "bull_clients"),
+    *("attempts", "namespaces", "sets", "sidekiq_discovery", "sidekiq_processes", "resque_discovery", "resque_workers"),
 }
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
