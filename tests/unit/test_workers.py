@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from depthgauge.secrets import Secret
 from depthgauge.snapshot import (
     Process,
     ProcessState,
@@ -17,8 +16,9 @@ from depthgauge.snapshot import (
     Supervisor,
     WorkerProcesses,
 )
-from exporter.command_lines.reader import CommandLine
-from exporter.settings import ListSettings, QueueRule, RedisSettings
+from exporter.command_lines.reader import CommandLine, Variable
+from exporter.places import Place
+from exporter.settings import QueueRule
 from exporter.workers import Unmapped, WorkerMap
 
 NOW = datetime(2026, 8, 21, 12, tzinfo=UTC)
@@ -26,13 +26,17 @@ SYSTEMS = ("laravel", "rq", "list")
 
 
 class Worker:
-    """A command line reader: ``NAME work a,b``."""
+    """A command line reader: ``NAME work a,b``; ``NAME busy`` is a worker, too, that tells no queues."""
 
     def __init__(self, system: str) -> None:
         self.system = system
 
-    def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
-        return argv[2].split(",") if argv[:2] == (self.system, "work") else None
+    def serves(self, argv: Sequence[str], variable: Variable) -> Sequence[str] | None:
+        if argv[:2] == (self.system, "env"):
+            return (variable("QUEUE") or "").split(",")
+        if tuple(argv[:2]) == (self.system, "work"):
+            return argv[2].split(",")
+        return () if tuple(argv[:2]) == (self.system, "busy") else None
 
 
 class Table:
@@ -40,7 +44,9 @@ class Table:
 
     def __init__(self) -> None:
         self.argv: dict[int, tuple[str, ...]] = {}
-        self.children: dict[int, Sequence[int]] = {}
+        self.below: dict[int, Sequence[int]] = {}
+        self.starts: dict[int, int] = {}
+        self.variables: dict[int, Mapping[str, str]] = {}
         self.asked: list[int] = []
 
     def command_lines(self, pids: Iterable[int]) -> Mapping[int, tuple[str, ...]]:
@@ -48,14 +54,18 @@ class Table:
         self.asked += wanted
         return {pid: self.argv[pid] for pid in wanted if pid in self.argv}
 
-    def descendants(self, pid: int) -> Sequence[int]:
-        return self.children.get(pid, ())
+    def children(self, pid: int) -> Sequence[int]:
+        return self.below.get(pid, ())
+
+    def start(self, pid: int) -> int | None:
+        return self.starts.get(pid, 1) if pid in self.argv else None
+
+    def variable(self, pid: int, name: str) -> str | None:
+        return self.variables.get(pid, {}).get(name)
 
 
-def redis(
-    name: str = "default", *, systems: tuple[str, ...] = ("auto",), lists: tuple[ListSettings, ...] = ()
-) -> RedisSettings:
-    return RedisSettings(name=name, url=Secret("redis://x"), systems=systems, lists=lists)
+def redis(name: str = "default", *, systems: tuple[str, ...] = SYSTEMS, told: tuple[str, ...] = ()) -> Place:
+    return Place(name, frozenset(systems), frozenset(told))
 
 
 def rule(program: str, *queues: str, system: str | None = None, redis: str | None = None) -> QueueRule:
@@ -64,16 +74,21 @@ def rule(program: str, *queues: str, system: str | None = None, redis: str | Non
 
 def worker_map(
     *rules: QueueRule,
-    redises: Sequence[RedisSettings] = (redis(),),
+    redises: Sequence[Place] = (redis(),),
     known: Mapping[tuple[str, str], Sequence[str]] | None = None,
+    unread: Sequence[str] = (),
 ) -> WorkerMap:
+    """``known`` has the names of the Redis servers by system and queue."""
+
+    def known_in(name: str) -> Sequence[tuple[str, str]] | None:
+        return None if name in unread else [queue for queue, names in (known or {}).items() if name in names]
+
     readers: list[CommandLine] = [Worker("laravel"), Worker("rq")]
     return WorkerMap(
         rules={"main": rules},
         command_lines=readers,
-        redises=redises,
-        systems=SYSTEMS,
-        known=lambda system, queue: (known or {}).get((system, queue), ()),
+        places=redises,
+        known=known_in,
     )
 
 
@@ -84,14 +99,13 @@ def process(
     state: int = ProcessState.RUNNING,
     pid: int | None = None,
     local: bool = True,
-    start: int = 1,
 ) -> Process:
     return Process(
         group=group or name,
         name=name,
         state=state,
         pid=pid,
-        start=datetime.fromtimestamp(start, UTC),
+        start=datetime.fromtimestamp(1, UTC),
         resources=Resources() if local and pid else None,
     )
 
@@ -186,7 +200,7 @@ def test_process_that_is_not_of_this_host_has_no_command_line() -> None:
 def test_worker_below_a_shell_counts_once() -> None:
     table = Table()
     table.argv = {1: ("bash", "-c", "x"), 2: ("sleep",), 3: ("rq", "work", "a"), 4: ("rq", "work", "a")}
-    table.children[1] = (2, 3, 4)
+    table.below = {1: (2, 3), 3: (4,)}
     seen = fill(worker_map(), process("p", pid=1), table=table)
     assert served(seen) == [[("default", "rq", "a")]]
     assert [each.processes for each in seen.workers] == [1]
@@ -199,7 +213,8 @@ def test_title_that_a_worker_writes_later_does_not_unmap_it_but_a_new_start_does
     assert served(fill(workers, process("p", pid=1), table=table)) == [[("default", "rq", "a")]]
     table.argv[1] = ("rq:worker:x: Forked 12 at 123",)
     assert served(fill(workers, process("p", pid=1), table=table)) == [[("default", "rq", "a")]]
-    assert served(fill(workers, process("p", pid=1, start=2), table=table)) == [[]]
+    table.starts[1] = 2
+    assert served(fill(workers, process("p", pid=1), table=table)) == [[]]
 
 
 @pytest.mark.parametrize("state", [state for state in ProcessState if state is not ProcessState.RUNNING])
@@ -289,7 +304,7 @@ def test_rule_without_a_system() -> None:
     assert served(fill(known, process("w"))) == [[("default", "list", "q")]]
     both = worker_map(rule(".*", "q"), known={("list", "q"): ("default",), ("rq", "q"): ("default",)})
     assert served(fill(both, process("w"))) == [[]]
-    lists = worker_map(rule(".*", "q"), redises=(redis(systems=("rq",), lists=(ListSettings(key="q", name="q"),)),))
+    lists = worker_map(rule(".*", "q"), redises=(redis(systems=("rq", "list"), told=("rq", "list")),))
     assert served(fill(lists, process("w"))) == [[]]
 
 
@@ -304,7 +319,8 @@ def test_unmapped_is_named_once_in_the_log_and_shown(caplog: pytest.LogCaptureFi
         for _ in range(3):
             fill(workers, process("w", group="g"))
     assert [record.getMessage() for record in caplog.records] == [
-        "main: g:w serves queue 'q', but it is not certain in which Redis: give it a rule with redis and system"
+        "main: g:w serves queue 'q', but it is not certain in which Redis, or for which application: give it a rule with"
+        " redis, system and queues"
     ]
     assert workers.unmapped == {Unmapped("main", "g", "w", "rq", "q")}
     known["rq", "q"] = ("one",)
