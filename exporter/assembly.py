@@ -20,7 +20,7 @@ from exporter.sources.processes import ResourceReader
 from exporter.sources.redis_queues import RedisQueuesSource
 from exporter.sources.supervisor import SupervisorSource
 from exporter.sources.supervisor_rpc import Timeouts
-from exporter.workers import WorkerMap
+from exporter.workers import Unmapped, WorkerMap
 
 PROC: Final = Path("/proc")
 S = TypeVar("S", bound=Closable)
@@ -95,10 +95,19 @@ class Assembly:
         self.collector.close()
         _side_by_side([*self.redis, *self._health.closable], lambda each: each.close(), timeout)
 
+    @property
+    def unmapped(self) -> frozenset[Unmapped]:
+        """Return the workers that could not be joined with a queue when their supervisors were last read."""
+        return self._workers.unmapped
+
+    @property
+    def commands(self) -> Mapping[str, Mapping[tuple[str, str], str]]:
+        """Return what each supervisor has told of its programs' commands, by group and name; they may hold secrets."""
+        return {each.target: each.commands for each in self._supervisors}
+
     def _enrich(self, supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
         local = self._resources.read(supervisors, peers)
-        commands = {each.target: each.commands for each in self._supervisors}
-        filled = self._workers.fill(local, self._resources, commands)
+        filled = self._workers.fill(local, self._resources, self.commands)
         read = {each.name for each in supervisors}
         for source in self._supervisors:
             if source.target in read:

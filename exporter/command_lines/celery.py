@@ -10,6 +10,8 @@ from exporter.command_lines.words import commands, listed, options, title_of
 SYSTEM: Final = "celery"
 
 _TITLE: Final = re.compile(r"\[celeryd: .*?:\w+(?:-\d+)?\]")
+_REDIS: Final = re.compile(r"(?:redis|rediss|sentinel)\b|(?!.*://)")
+"""A broker's URL that may be Redis: one without a scheme is a setting that is not known here."""
 _NAMES: Final = frozenset(("celery", "celery.__main__"))
 _VALUED: Final = frozenset(
     (
@@ -30,33 +32,39 @@ class CeleryCommandLine:
 
     Without ``-Q`` it is ``celery``, Celery's own default: an application that has ``task_queues`` or another
     ``task_default_queue`` needs a rule. Queues that ``-X`` excludes are left out; ``-X`` alone tells of ``task_queues``,
-    which are not known.
+    which are not known. A worker whose broker is told to be no Redis (``-b``, ``CELERY_BROKER_URL``) is none.
     """
 
     system: Final = SYSTEM
 
-    def serves(self, argv: Sequence[str], variable: Variable = no_variable) -> Sequence[str] | None:  # noqa: ARG002
+    def serves(self, argv: Sequence[str], variable: Variable = no_variable) -> Sequence[str] | None:
         """Return the queues of ``-Q``, in their order."""
         title = title_of(argv)
         if (found := _TITLE.match(title)) is not None:
             # A worker that is active shows the words of its command line in parentheses, its children do not.
             words = title[found.end() :].partition("(")[2].rpartition(")")[0].split()
-            return (_queues(words, has_lost_quotes=True) or ()) if words else ()
-        return next((queues for words in commands(argv, _NAMES) if (queues := _queues(words)) is not None), None)
+            queues = _queues(words, variable, has_lost_quotes=True) if words else ()
+        else:
+            each = (_queues(words, variable) for words in commands(argv, _NAMES))
+            queues = next((queues for queues in each if queues is not None), None)
+        return queues
 
 
-def _queues(words: Sequence[str], *, has_lost_quotes: bool = False) -> Sequence[str] | None:
+def _queues(words: Sequence[str], variable: Variable, *, has_lost_quotes: bool = False) -> Sequence[str] | None:
     plain: list[str] = []
+    broker = ""
     taken: list[str] | None = None
     excluded: list[str] = []
     for option, value in options(words, _VALUED):
         if option == "":
             plain.append(value)
+        elif option in {"-b", "--broker"}:
+            broker = value
         elif option in {"-Q", "--queues"}:
             taken = listed(value)
         elif option in {"-X", "--exclude-queues"}:
             excluded = listed(value)
-    if plain[:1] != ["worker"]:
+    if plain[:1] != ["worker"] or not _REDIS.match(broker or variable("CELERY_BROKER_URL") or ""):
         return None
     if has_lost_quotes and len(plain) > 1:
         return ()  # one of them may belong to a name with a space
