@@ -105,7 +105,7 @@ class Recogniser:
     def _below(self, pid: int, table: ProcessTable) -> Sequence[Claim]:
         claims = []
         met = {pid}
-        waiting = list(table.children(pid))
+        waiting = sorted(table.children(pid), reverse=True)
         while waiting:
             child = waiting.pop()
             if child in met:
@@ -115,7 +115,7 @@ class Recogniser:
             if claim is not None:
                 claims.append(claim)
             if claim is None or not claim.queues:
-                waiting += table.children(child)
+                waiting += sorted(table.children(child), reverse=True)
         return _merged(claims)
 
     def _recognise(self, argv: Sequence[str], variable: Variable) -> Claim | None:
@@ -150,7 +150,7 @@ def _merged(claims: Iterable[Claim]) -> Sequence[Claim]:
     queues: dict[str | None, tuple[str, ...]] = {}
     for claim in claims:
         queues[claim.system] = (*queues.get(claim.system, ()), *claim.queues)
-    return [Claim(distinct(sorted(names)), system) for system, names in queues.items()]
+    return [Claim(distinct(names), system) for system, names in queues.items()]
 
 
 def _simple_commands(command: str) -> Iterator[Sequence[str]]:

@@ -60,8 +60,7 @@ class _Mapped:
         # At the start nobody has looked into a Redis yet: what is unmapped twice is worth a line.
         for item in sorted((unmapped & self.unmapped) - self.told, key=lambda each: (each.group, each.process)):
             log.warning(
-                "%s: %s:%s serves %s, but it is not certain in which Redis, or for which application: give it a rule"
-                " with redis, system and queues",
+                "%s: %s:%s serves %s, but it is not certain where that is: give it a rule with redis, system and queues",
                 item.supervisor,
                 item.group,
                 item.process,

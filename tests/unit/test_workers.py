@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -16,52 +16,14 @@ from depthgauge.snapshot import (
     Supervisor,
     WorkerProcesses,
 )
-from exporter.command_lines.reader import CommandLine, Variable
+from exporter.command_lines.reader import CommandLine
 from exporter.places import Place
 from exporter.settings import QueueRule
 from exporter.workers import Unmapped, WorkerMap
+from tests.plugins.worker_tables import Table, Worker
 
 NOW = datetime(2026, 8, 21, 12, tzinfo=UTC)
 SYSTEMS = ("laravel", "rq", "list")
-
-
-class Worker:
-    """A command line reader: ``NAME work a,b``; ``NAME busy`` is a worker, too, that tells no queues."""
-
-    def __init__(self, system: str) -> None:
-        self.system = system
-
-    def serves(self, argv: Sequence[str], variable: Variable) -> Sequence[str] | None:
-        if argv[:2] == (self.system, "env"):
-            return (variable("QUEUE") or "").split(",")
-        if tuple(argv[:2]) == (self.system, "work"):
-            return argv[2].split(",")
-        return () if tuple(argv[:2]) == (self.system, "busy") else None
-
-
-class Table:
-    """What runs on this host: argv and children by pid."""
-
-    def __init__(self) -> None:
-        self.argv: dict[int, tuple[str, ...]] = {}
-        self.below: dict[int, Sequence[int]] = {}
-        self.starts: dict[int, int] = {}
-        self.variables: dict[int, Mapping[str, str]] = {}
-        self.asked: list[int] = []
-
-    def command_lines(self, pids: Iterable[int]) -> Mapping[int, tuple[str, ...]]:
-        wanted = list(pids)
-        self.asked += wanted
-        return {pid: self.argv[pid] for pid in wanted if pid in self.argv}
-
-    def children(self, pid: int) -> Sequence[int]:
-        return self.below.get(pid, ())
-
-    def start(self, pid: int) -> int | None:
-        return self.starts.get(pid, 1) if pid in self.argv else None
-
-    def variable(self, pid: int, name: str) -> str | None:
-        return self.variables.get(pid, {}).get(name)
 
 
 def redis(name: str = "default", *, systems: tuple[str, ...] = SYSTEMS, told: tuple[str, ...] = ()) -> Place:
@@ -110,9 +72,15 @@ def process(
     )
 
 
-def fill(workers: WorkerMap, *processes: Process, table: Table | None = None, name: str = "main") -> Supervisor:
+def fill(
+    workers: WorkerMap,
+    *processes: Process,
+    table: Table | None = None,
+    name: str = "main",
+    commands: Mapping[tuple[str, str], str] | None = None,
+) -> Supervisor:
     supervisor = Supervisor(observed_at=NOW, name=name, now=NOW, state=1, processes=processes)
-    (filled,) = workers.fill([supervisor], table or Table())
+    (filled,) = workers.fill([supervisor], table or Table(), {name: commands or {}})
     return filled
 
 
@@ -319,8 +287,7 @@ def test_unmapped_is_named_once_in_the_log_and_shown(caplog: pytest.LogCaptureFi
         for _ in range(3):
             fill(workers, process("w", group="g"))
     assert [record.getMessage() for record in caplog.records] == [
-        "main: g:w serves queue 'q', but it is not certain in which Redis, or for which application: give it a rule with"
-        " redis, system and queues"
+        "main: g:w serves queue 'q', but it is not certain where that is: give it a rule with redis, system and queues"
     ]
     assert workers.unmapped == {Unmapped("main", "g", "w", "rq", "q")}
     known["rq", "q"] = ("one",)
@@ -333,3 +300,50 @@ def test_the_rest_of_a_process_is_untouched() -> None:
     (after,) = fill(worker_map(rule("w", "q", system="rq")), before).processes
     assert after.serves == (ServedQueue(redis="default", system="rq", queue="q"),)
     assert (after.pid, after.start, after.resources) == (before.pid, before.start, before.resources)
+
+
+def systems(supervisor: Supervisor) -> dict[tuple[str, str], int]:
+    return {(each.redis, each.system): each.processes for each in supervisor.worker_processes}
+
+
+def test_worker_that_tells_no_queue_counts_once_for_its_system_and_for_no_queue() -> None:
+    table = Table()
+    table.argv = {1: ("rq", "busy"), 2: ("rq", "work", "a,b")}
+    workers = worker_map()
+    seen = fill(workers, process("p", pid=1), process("w", pid=2), table=table)
+    assert served(seen) == [[], [("default", "rq", "a"), ("default", "rq", "b")]]
+    assert systems(seen) == {("default", "rq"): 2}
+    assert workers.unmapped == frozenset()
+    assert systems(fill(workers, table=table)) == {("default", "rq"): 0}
+
+
+def test_worker_that_tells_no_queue_needs_its_system_to_be_in_use_in_one_redis_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = Table()
+    table.argv[1] = ("rq", "busy")
+    known: dict[tuple[str, str], Sequence[str]] = {}
+    workers = worker_map(redises=TWO, known=known)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert systems(fill(workers, process("p", pid=1), table=table)) == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        "main: p:p serves rq, but it is not certain where that is: give it a rule with redis, system and queues"
+    ]
+    assert workers.unmapped == {Unmapped("main", "p", "p", "rq", "")}
+    known["rq", "any"] = ("two",)
+    assert systems(fill(workers, process("p", pid=1), table=table)) == {("two", "rq"): 1}
+    known["rq", "any"] = ("one", "two")
+    assert systems(fill(workers, process("p", pid=1), table=table)) == {("two", "rq"): 0}
+
+
+def test_queue_that_is_not_certain_leaves_the_process_counted_for_its_system() -> None:
+    table = Table()
+    table.argv[1] = ("rq", "work", "mail")
+    known = {("rq", "shop:mail"): ("default",), ("rq", "blog:mail"): ("default",)}
+    workers = worker_map(known=known)
+    seen = fill(workers, process("p", pid=1), table=table)
+    assert (served(seen), systems(seen)) == ([[]], {("default", "rq"): 1})
+    assert workers.unmapped == {Unmapped("main", "p", "p", "rq", "mail")}
+    ruled = worker_map(rule("p", "shop:mail", system="rq"), known=known)
+    assert served(fill(ruled, process("p", pid=1), table=table)) == [[("default", "rq", "shop:mail")]]
