@@ -113,7 +113,7 @@ class Assembly:
             if source.target in read:
                 source.wants_commands = source.target in self._workers.unclear
         for redis in self.redis:
-            if redis.target in self._workers.unread:
+            if redis.target in self._workers.compared:
                 redis.look()
         return filled
 

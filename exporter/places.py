@@ -35,8 +35,8 @@ class Places:
     """Finds the Redis and the system of queues; ``look`` takes what is known at the moment."""
 
     def __init__(self, places: Sequence[Place], known: Known) -> None:
-        self.unread: frozenset[str] = frozenset()
-        """The Redis servers of which something would have to be known to be certain, since the last :meth:`look`."""
+        self.compared: frozenset[str] = frozenset()
+        """The Redis servers whose contents had to be compared to be certain, since the last :meth:`look`."""
         self._places = tuple(places)
         self._known = known
         self._contents: Mapping[str, _Contents] = {}
@@ -44,7 +44,7 @@ class Places:
 
     def look(self) -> None:
         """Take what is known now."""
-        self.unread = frozenset()
+        self.compared = frozenset()
         self._shared = {}
         found = {}
         for place in self._places:
@@ -74,9 +74,9 @@ class Places:
 
         A Redis that nobody has looked into may have the queue, too.
         """
-        unread = {spot.redis for spot in spots} - set(self._contents)
-        if unread:
-            self.unread |= unread
+        redises = {spot.redis for spot in spots}
+        self.compared |= redises
+        if not redises <= self._contents.keys():
             return set()
         knowing = {spot for spot in spots if (spot.system, queue) in self._contents[spot.redis].queues}
         return knowing or {spot for spot in spots if spot.system in self._contents[spot.redis].in_use}

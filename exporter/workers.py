@@ -99,9 +99,9 @@ class WorkerMap:
         return frozenset(name for name, mapped in self._mapped.items() if mapped.is_unclear)
 
     @property
-    def unread(self) -> frozenset[str]:
-        """Return the Redis servers that somebody has to look into before everything can be mapped."""
-        return self._places.unread
+    def compared(self) -> frozenset[str]:
+        """Return the Redis servers of which it has to be known what is in them, whoever reads them."""
+        return self._places.compared
 
     def fill(
         self,

@@ -97,21 +97,21 @@ class RedisQueuesSource:
     def known(self) -> Sequence[tuple[str, str]] | None:
         """Return system and label of every queue in the last reading; safe to call from any thread.
 
-        Before the first one, which never comes where another exporter reads this Redis, those that :meth:`look` has
-        found. None while nothing is known, and before the first walk over the keys has ended.
+        Where another exporter reads this Redis, those that :meth:`look` has found as well. None while nothing is known,
+        and before the first walk over the keys has ended.
         """
         with self._lock:
             known = self._known
-        if known is not None and self.discovery.has_walked:
+        if known is not None and not self._stood_by and self.discovery.has_walked:
             return known
         if not self.discovery.has_seen_all:
-            return None
+            return known if self._stood_by else None
         readers = [active.reader for active in self._active]
         names = Counter(
             (reader.system, reader.name(handle)) for reader in readers for handle in self.discovery.found[reader.system]
         )
         # Two applications have one of the same name: their labels are not told by the name alone.
-        return [queue for queue, count in names.items() if count == 1]
+        return [*(known or ()), *(queue for queue, count in names.items() if count == 1)]
 
     def look(self) -> None:
         """Have queues looked for in the background, although this Redis may be read by another exporter."""

@@ -173,7 +173,7 @@ class Sleeper:
 
     system = "naps"
 
-    def serves(self, argv: Sequence[str], variable: Variable) -> Sequence[str] | None:  # noqa: ARG002  the protocol's signature
+    def serves(self, argv: Sequence[str], variable: Variable) -> Sequence[str] | None:
         return argv[1:] if argv[:1] == ("sleep",) else None
 
 

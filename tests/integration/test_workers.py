@@ -10,13 +10,14 @@ import pytest
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import Supervisor
 from exporter.assembly import Assembly, utc_now
-from exporter.collect import EveryoneCollects
+from exporter.collect import EveryoneCollects, Leases
 from exporter.settings import ExporterSettings, RedisSettings, SupervisorSettings
 from exporter.slots import slot_of
 from tests.plugins.environments import environment_of
 from tests.plugins.laravel import MakeLaravel
 from tests.plugins.proxy import MakeProxy
-from tests.plugins.redis_server import RedisServer
+from tests.plugins.queue_source import MakeSource, read
+from tests.plugins.redis_server import MakeRedis, RedisServer
 from tests.plugins.supervisord import MakeSupervisord, Program
 from tests.plugins.systems import PROGRAMS
 from tests.plugins.waiting import wait_for
@@ -28,11 +29,11 @@ START = 60.0
 class Exporter:
     """An exporter without its loop: each ``look`` is a cycle."""
 
-    def __init__(self, url: str, *redises: RedisSettings) -> None:
+    def __init__(self, url: str, *redises: RedisSettings, leases: Leases | None = None) -> None:
         settings = ExporterSettings(
             host="web-1", supervisors=(SupervisorSettings(name="main", url=url),), redis=redises
         )
-        self.assembly = Assembly(settings, run_id="r1", leases=EveryoneCollects())
+        self.assembly = Assembly(settings, run_id="r1", leases=leases or EveryoneCollects())
         self._seqs = itertools.count()
 
     def look(self) -> Supervisor:
@@ -60,8 +61,8 @@ def make_exporter() -> Iterator[MakeExporter]:
     """Give a function that makes exporters, closed after the test."""
     made: list[Exporter] = []
 
-    def make(url: str, *redises: RedisSettings) -> Exporter:
-        made.append(Exporter(url, *redises))
+    def make(url: str, *redises: RedisSettings, leases: Leases | None = None) -> Exporter:
+        made.append(Exporter(url, *redises, leases=leases))
         return made[-1]
 
     yield make
@@ -163,28 +164,31 @@ def test_workers_of_every_system(
     gone = exporter.look()
     assert by_queue(gone) == dict.fromkeys(QUEUES, 0)
     assert by_system(gone) == dict.fromkeys(SYSTEMS, 0)
+    anew = make_exporter(supervisord.unix_url, RedisSettings(name="default", url=Secret(redis_server.url))).look()
+    assert (anew.workers, anew.worker_processes) == ((), ()), "an exporter that starts anew has known none"
+
+
+def stand_in(folder: Path, name: str, words: str, *, command: str = "{0} {1}") -> Program:
+    """Return a program of that name that does nothing with these words."""
+    path = folder / name
+    path.write_text("#!/bin/sh\nsleep 600; true\n")
+    path.chmod(0o755)
+    return Program(name, command.format(path, words))
 
 
 def test_remote_supervisord_tells_by_its_own_settings(
     make_supervisord: MakeSupervisord, make_proxy: MakeProxy, make_exporter: MakeExporter, tmp_path: Path
 ) -> None:
     """A proxy stands between, so that its pids may be any host's: no process is read here."""
-
-    def program(name: str, command: str, *, stands_in: str) -> Program:
-        path = tmp_path / stands_in
-        path.write_text("#!/bin/sh\nexec sleep 600\n")
-        path.chmod(0o755)
-        return Program(name, command.format(tmp_path), options={"environment": 'QUEUE="secret",PATH="/bin:/usr/bin"'})
-
     supervisord = make_supervisord(
         [
-            program("high", "{}/celery -A app worker -Q high,default", stands_in="celery"),
-            program("shell", "sh -c 'cd / && exec {}/rq worker mail > /dev/null 2>&1'", stands_in="rq"),
-            program("sidekiq", "env A=b {}/sidekiq -C config.yml", stands_in="sidekiq"),
+            stand_in(tmp_path, "celery", "-A app worker -Q high,default"),
+            stand_in(tmp_path, "rq", "worker mail", command="sh -c 'cd / && exec {0} {1} > /dev/null 2>&1'"),
+            stand_in(tmp_path, "sidekiq", "-C config.yml", command="env A=b {0} {1}"),
             Program("idle", "sleep 600"),
         ]
     )
-    for name in ("high", "shell", "sidekiq", "idle"):
+    for name in ("celery", "rq", "sidekiq", "idle"):
         supervisord.wait_for_state(name, "RUNNING")
     default = RedisSettings(name="default", url=Secret("redis://127.0.0.1:1"))
     exporter = make_exporter(f"unix://{make_proxy(str(supervisord.socket_path)).path}", default)
@@ -193,7 +197,7 @@ def test_remote_supervisord_tells_by_its_own_settings(
     assert all(each.resources is None for each in seen.processes)
     assert by_queue(seen) == {"celery:high": 1, "celery:default": 1, "rq:mail": 1}
     assert by_system(seen) == {"celery": 1, "rq": 1, "sidekiq": 1}
-    supervisord.rpc.stopProcess("high")
+    supervisord.rpc.stopProcess("celery")
     assert by_queue(exporter.look()) == {"celery:high": 0, "celery:default": 0, "rq:mail": 1}
 
 
@@ -207,3 +211,77 @@ def test_local_supervisord_is_not_asked_for_its_settings_where_command_lines_tel
         seen = exporter.look()
     assert seen.processes[0].resources is not None
     assert exporter.assembly.commands == {"main": {}}
+
+
+class SomebodyElseCollects:
+    """The leases of an exporter that never gets one."""
+
+    def allows(self, target: str, *, kind: str = "redis") -> bool:
+        return False
+
+
+class OnlyTheFirst:
+    """The leases of an exporter that reads one of two."""
+
+    def allows(self, target: str, *, kind: str = "redis") -> bool:
+        return target == "one"
+
+
+def test_workers_stay_mapped_where_another_exporter_reads_every_redis(
+    make_supervisord: MakeSupervisord, make_exporter: MakeExporter, make_redis: MakeRedis, tmp_path: Path
+) -> None:
+    supervisord = make_supervisord([stand_in(tmp_path, "rq", "worker mail")])
+    supervisord.wait_for_state("rq", "RUNNING")
+    servers = {name: make_redis() for name in ("one", "two")}
+    redises = [RedisSettings(name=name, url=Secret(each.url)) for name, each in servers.items()]
+    alone = make_exporter(supervisord.unix_url, redises[0], leases=SomebodyElseCollects())
+    assert by_queue(alone.look()) == {"rq:mail": 1}, "there is one Redis only where it can be"
+    assert servers["one"].command_calls().get("scan") is None, "so nobody has to look into it"
+
+    both = make_exporter(supervisord.unix_url, *redises, leases=SomebodyElseCollects())
+    servers["two"].client().sadd("rq:queues", "rq:queue:mail")
+    assert by_queue(both.look()) == {}, "nobody knows yet in which"
+    seen = wait_for(lambda: (seen := both.look()).workers and seen, what="both were looked into")
+    assert [(each.redis, each.system, each.queue, each.processes) for each in seen.workers] == [
+        ("two", "rq", "mail", 1)
+    ]
+    assert both.assembly.unmapped == frozenset()
+
+
+def test_queue_that_both_have_is_not_certain_whoever_reads_them(
+    make_supervisord: MakeSupervisord, make_exporter: MakeExporter, make_redis: MakeRedis, tmp_path: Path
+) -> None:
+    """An exporter that reads only one of them must not take the other for empty."""
+    supervisord = make_supervisord([stand_in(tmp_path, "rq", "worker mail")])
+    supervisord.wait_for_state("rq", "RUNNING")
+    redises = []
+    for name in ("one", "two"):
+        server = make_redis()
+        server.client().sadd("rq:queues", "rq:queue:mail")
+        redises.append(RedisSettings(name=name, url=Secret(server.url)))
+    exporter = make_exporter(supervisord.unix_url, *redises, leases=OnlyTheFirst())
+
+    def knows_both() -> bool:
+        assert by_queue(exporter.look()) == {}
+        return all(("rq", "mail") in (each.known() or ()) for each in exporter.assembly.redis)
+
+    wait_for(knows_both, what="both were looked into")
+    assert by_queue(exporter.look()) == {}
+    assert {each.queue for each in exporter.assembly.unmapped} == {"mail"}
+
+
+def test_redis_that_another_exporter_took_over_is_looked_into(
+    redis_server: RedisServer, make_source: MakeSource
+) -> None:
+    source = make_source(redis_server.url, discovery_interval=0.05)
+    redis_server.client().sadd("rq:queues", "rq:queue:old")
+    assert ("rq", "old") in read(source)
+    assert source.known() == (("rq", "old"),)
+    source.stand_by()
+    redis_server.client().sadd("rq:queues", "rq:queue:new")
+
+    def known() -> set[tuple[str, str]]:
+        source.look()
+        return set(source.known() or ())
+
+    wait_for(lambda: known() == {("rq", "old"), ("rq", "new")}, what="the new queue is known without a reading")

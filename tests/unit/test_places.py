@@ -102,13 +102,17 @@ def test_name_that_two_applications_have_is_no_label(labels: tuple[str, ...], is
     assert find(CELERY, "mail", ONE, known=others) == ("one", "celery")
 
 
-def test_what_has_to_be_read_to_be_certain() -> None:
+def test_what_has_to_be_known_to_be_certain() -> None:
     known: dict[str, list[tuple[str, str]] | None] = {"one": [], "two": None, "three": None}
     places = Places([ONE, TWO, Place("three", frozenset(("rq",)))], known.get)
     places.look()
     assert places.find(CELERY, "mail") is None
-    assert places.unread == {"two"}
+    assert places.compared == {"one", "two"}
     known["two"] = [("celery", "mail")]
     places.look()
+    assert places.compared == frozenset()
     assert places.find(CELERY, "mail") == ("two", "celery")
-    assert places.unread == frozenset()
+    assert places.compared == {"one", "two"}, "what was found once may change"
+    places.look()
+    assert places.find(CELERY._replace(redis="one"), "mail") == ("one", "celery")
+    assert places.compared == frozenset()
