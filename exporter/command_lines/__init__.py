@@ -26,4 +26,4 @@ COMMAND_LINES: Final[tuple[CommandLine, ...]] = (
     TaskiqCommandLine(),
     SaqCommandLine(),
 )
-"""BullMQ and Bull have none: their workers are programs of the user's own."""
+# BullMQ and Bull have none: their workers are programs of the user's own.
