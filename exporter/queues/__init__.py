@@ -100,7 +100,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     ),
     QueueSystem(
         name="taskiq",
-        reader=lambda _, names: taskiq.TaskiqReader(names),
+        reader=lambda settings, names: taskiq.TaskiqReader(names, settings.streams),
         told=lambda _: False,
         auto=True,
         commands=taskiq.COMMANDS,
