@@ -18,7 +18,7 @@ class CommandLine(Protocol):
     def system(self) -> str:
         """The value of the ``system`` label."""
 
-    def serves(self, argv: Sequence[str], variable: Variable = no_variable) -> "Sequence[str] | None":
+    def serves(self, argv: Sequence[str], variable: Variable) -> "Sequence[str] | None":
         """Return the queues served by a process with this command line; None if it is no worker of this system.
 
         Empty if it is one and the command line does not tell the queues: it is counted for the system then, and for no

@@ -38,7 +38,7 @@ class Table:
         return self.below.get(pid, ())
 
     def start(self, pid: int) -> int | None:
-        return self.starts.get(pid, 1) if pid in self.argv else None
+        return self.starts.get(pid, 1 if pid in self.argv else None)
 
     def variable(self, pid: int, name: str) -> str | None:
         return self.variables.get(pid, {}).get(name)

@@ -8,6 +8,8 @@ from dramatiq.brokers.redis import RedisBroker
 dramatiq.set_broker(RedisBroker(url=os.environ["REDIS_URL"]))
 
 
-@dramatiq.actor(queue_name="high")
 def work() -> None:
     """Do nothing."""
+
+
+dramatiq.actor(work, queue_name="high")

@@ -82,9 +82,9 @@ def test_title_that_tells_no_queues_does_not_undo_one_that_did(recogniser: Recog
 def test_worker_stays_one_when_its_line_cannot_be_read_any_more(recogniser: Recogniser, table: Table) -> None:
     table.argv[1] = ("sidekiq", "7.3.9", "app", "[0 of 5 busy]")
     assert look(recogniser, table) == [("sidekiq", ())]
-    lines, table.command_lines = table.command_lines, lambda _: {}  # type: ignore[method-assign]
+    del table.argv[1]
+    table.starts[1] = 1
     assert look(recogniser, table) == [("sidekiq", ())]
-    table.command_lines = lines  # type: ignore[method-assign]
     table.argv[1] = ("ruby: something else",)
     assert look(recogniser, table) == [("sidekiq", ())]
 
@@ -100,7 +100,7 @@ def test_line_that_is_the_same_is_not_recognised_again(table: Table) -> None:
     read: list[Sequence[str]] = []
 
     class Counting(Worker):
-        def serves(self, argv: Sequence[str], variable: object) -> None:  # type: ignore[override]  # reads no line
+        def serves(self, argv: Sequence[str], variable: object) -> None:
             read.append(argv)
 
     recogniser = Recogniser([Counting("rq")])

@@ -3,13 +3,14 @@ import shlex
 import pytest
 
 from exporter.command_lines import COMMAND_LINES
+from exporter.command_lines.reader import no_variable
 
 
 def serves(system: str, line: str | list[str]) -> list[str] | None:
     (reader,) = (each for each in COMMAND_LINES if each.system == system)
     words = shlex.split(line) if isinstance(line, str) else line
-    queues = reader.serves(words)
-    assert queues == reader.serves(tuple(words)), "what kind of sequence it is must not matter"
+    queues = reader.serves(words, no_variable)
+    assert queues == reader.serves(tuple(words), no_variable), "what kind of sequence it is must not matter"
     return None if queues is None else list(queues)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from exporter.command_lines import COMMAND_LINES
+from exporter.command_lines.reader import no_variable
 
 
 def serves(system: str, line: str | list[str], variables: Mapping[str, str] | None = None) -> list[str] | None:
@@ -152,5 +153,5 @@ def test_systems_whose_queues_stand_in_the_program(system: str, line: str, is_wo
     ],
 )
 def test_no_line_is_two_systems(line: str) -> None:
-    claimed = [each.system for each in COMMAND_LINES if each.serves(shlex.split(line)) is not None]
+    claimed = [each.system for each in COMMAND_LINES if each.serves(shlex.split(line), no_variable) is not None]
     assert len(claimed) == (0 if line.startswith(("nginx", "/usr", "gunicorn", "node")) else 1)

@@ -42,7 +42,8 @@ class Daemon:
         self.source.wants_commands = True
         self.source._rpc.call = self._call  # type: ignore[method-assign]  # the wire is tested elsewhere
 
-    def _call(self, method: str, calls: list[dict[str, Any]], *, within: float | None = None) -> Any:
+    def _call(self, method: str, *params: Any, within: float | None = None) -> Any:
+        (calls,) = params
         assert method == "system.multicall"
         names = [each["methodName"].removeprefix("supervisor.") for each in calls]
         if names != ["getAllConfigInfo"]:
