@@ -58,15 +58,19 @@ class _Mapped:
 
     def end(self, unmapped: set[Unmapped]) -> None:
         # At the start nobody has looked into a Redis yet: what is unmapped twice is worth a line.
+        fresh: dict[tuple[str | None, str], list[Unmapped]] = {}
         for item in sorted((unmapped & self.unmapped) - self.told, key=lambda each: (each.group, each.process)):
-            log.warning(
-                "%s: %s:%s serves %s, but it is not certain where that is: give it a rule with redis, system and queues",
-                item.supervisor,
-                item.group,
-                item.process,
-                f"queue {item.queue!r}" if item.queue else item.system,
-            )
+            fresh.setdefault((item.system, item.queue), []).append(item)
             self.told.add(item)
+        for (system, queue), (first, *others) in fresh.items():
+            log.warning(
+                "%s: %s:%s%s serves %s, but it is not certain where that is: give it a rule with redis, system and queues",
+                first.supervisor,
+                first.group,
+                first.process,
+                f", like {len(others)} others," if others else "",
+                f"queue {queue!r}" if queue else system,
+            )
         self.told &= unmapped
         self.unmapped = unmapped
         self.recogniser.forget()
