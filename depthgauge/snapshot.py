@@ -107,7 +107,7 @@ class QueueWorkers(Struct, frozen=True, kw_only=True):
 
 
 class WorkerProcesses(Struct, frozen=True, kw_only=True):
-    """RUNNING worker processes of one supervisor, each counted once whatever the number of its queues."""
+    """RUNNING worker processes of one supervisor, each once whatever the number of its queues; also of unknown ones."""
 
     redis: str
     system: str

@@ -101,6 +101,17 @@ class Discovery:
         with self._changed:
             return self._changed.wait_for(lambda: self._done > 0, max(0.0, seconds))
 
+    @property
+    def has_walked(self) -> bool:
+        """Whether a walk has ended."""
+        with self._changed:
+            return self._done > 0
+
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether a walk has ended, and the last one was refused nothing and came to the end of the keys."""
+        return self.has_walked and self.problem is None and self._cursor == b"0"
+
     def now(self, deadline: float) -> bool:
         """Walk at once; wait until that is done or until ``deadline`` (monotonic), say which."""
         self.use()

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -72,7 +73,7 @@ class RedisQueuesSource:
         self._first = True
         self._stood_by = False
         self._connects = 1
-        self._known: tuple[tuple[str, str], ...] = ()
+        self._known: tuple[tuple[str, str], ...] | None = None
         self._doubles: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -99,10 +100,28 @@ class RedisQueuesSource:
             observed_at=self._clock(), redis=self.target, run_id=self.discovery.run_id, queues=tuple(queues)
         )
 
-    def known(self) -> Sequence[tuple[str, str]]:
-        """Return system and name of every queue in the last reading; safe to call from any thread."""
+    def known(self) -> Sequence[tuple[str, str]] | None:
+        """Return system and label of every queue in the last reading; safe to call from any thread.
+
+        Where another exporter reads this Redis, those that :meth:`look` has found as well. None while nothing is known,
+        and before the first walk over the keys has ended.
+        """
         with self._lock:
-            return self._known
+            known = self._known
+        if known is not None and not self._stood_by and self.discovery.has_walked:
+            return known
+        if not self.discovery.has_seen_all:
+            return known if self._stood_by else None
+        readers = [active.reader for active in self._active]
+        names = Counter(
+            (reader.system, reader.name(handle)) for reader in readers for handle in self.discovery.found[reader.system]
+        )
+        # Two applications have one of the same name: their labels are not told by the name alone.
+        return [*(known or ()), *(queue for queue, count in names.items() if count == 1)]
+
+    def look(self) -> None:
+        """Have queues looked for in the background, although this Redis may be read by another exporter."""
+        self.discovery.use()
 
     def found_by(self) -> Sequence[FoundQueue]:
         """Return every queue that was found, and what has told it."""
