@@ -1,0 +1,104 @@
+"""Finding RQ's queues (rq/queue.py, rq/worker_registration.py, rq/defaults.py).
+
+``P:queues`` is the set of all queues that ever had a job, ``P:workers`` that of all workers, whose hashes name the queues they
+serve: also one that never had a job. P is ``rq``, or what the environment variable RQ_KEY_PREFIX says (since 3.0).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from depthgauge.names import clean
+from depthgauge.resp import Reply
+from exporter.queues.naming import handle_of, parts_of
+from exporter.queues.payload import items
+from exporter.queues.reader import Conversation, Reader
+from exporter.queues.sets import walk
+
+DEFAULT_PREFIX: Final = b"rq"
+MAX_WORKERS: Final = 5_000
+"""Workers asked for the queues they serve; also the members of one queue's set of workers, of which a larger one is not read."""
+MAX_PREFIXES: Final = 100
+"""Prefixes remembered; further ones have to be configured."""
+
+_QUEUES: Final = b":queues"
+_WORKERS: Final = b":workers"
+_PREFIX: Final = re.compile(rb"[A-Za-z0-9_.:{}-]+")
+"""What RQ allows."""
+_ABREAST: Final = 1_000
+"""Workers, and names, asked in one round trip."""
+
+
+class RqNames(Reader):
+    """The half of the reader that finds queues. A handle is prefix and name (naming.py).
+
+    A prefix is met by the key of a set and believed when its members are as RQ writes them: Sidekiq and Resque also call
+    their sets ``…:queues`` and ``…:workers``, but keep bare names there.
+    """
+
+    def __init__(self, prefix: bytes | None) -> None:
+        self._own = prefix
+        self.needs_scan = prefix is None
+        self.prefixes: Sequence[bytes] = (DEFAULT_PREFIX if prefix is None else prefix,)
+
+    def discover(self) -> Conversation[Sequence[bytes]]:
+        """Return the queues that the sets of all prefixes tell."""
+        prefixes = self.prefixes
+        named = dict.fromkeys((yield from walk([prefix + _QUEUES for prefix in prefixes], _queue)))
+        served = yield from self._served(prefixes)
+        others = [handle for handle in served if handle not in named]
+        for start in range(0, len(others), _ABREAST):
+            handles = others[start : start + _ABREAST]
+            replies = yield [("SCARD", b"%b:workers:%b" % parts_of(handle)) for handle in handles]
+            named |= dict.fromkeys(handle for handle, reply in zip(handles, replies, strict=True) if reply)
+        return tuple(named)
+
+    def _served(self, prefixes: Sequence[bytes]) -> Conversation[Sequence[bytes]]:
+        """Return what the workers' hashes may mean by the queues they name: a name may hold the comma that parts two."""
+        workers = (yield from walk([prefix + _WORKERS for prefix in prefixes], _worker))[:MAX_WORKERS]
+        handles: dict[bytes, None] = {}
+        for start in range(0, len(workers), _ABREAST):
+            asked = workers[start : start + _ABREAST]
+            replies: list[Reply] = yield [("HMGET", key, "queues") for _, key in asked]
+            for (prefix, _), reply in zip(asked, replies, strict=True):
+                for text in items(reply):
+                    if isinstance(text, bytes):
+                        names = (text, *text.split(b","))
+                        handles |= dict.fromkeys(handle_of(prefix, name) for name in names if name)
+        return tuple(handles)
+
+    def may_own(self, key: bytes) -> bool:
+        """Say whether the key ends as RQ's sets of queues and workers do."""
+        return key.endswith((_QUEUES, _WORKERS))
+
+    def recognise(self, key: bytes, kind: bytes) -> bytes | None:
+        """Remember the prefix of such a set; it tells no queue by its key."""
+        prefix = key.rpartition(b":")[0]
+        if (
+            kind == b"set"
+            and self._own is None
+            and prefix not in self.prefixes
+            and len(self.prefixes) < MAX_PREFIXES
+            and _PREFIX.fullmatch(prefix)
+        ):
+            self.prefixes = (*self.prefixes, prefix)
+        return None
+
+    def name(self, handle: bytes) -> str:
+        """Return the queue's name."""
+        return clean(parts_of(handle)[1])
+
+    def told_by(self, handle: bytes) -> str:
+        """Return the key of the set of names."""
+        return clean(parts_of(handle)[0] + _QUEUES)
+
+
+def _queue(key: bytes, member: bytes) -> bytes | None:
+    prefix = key.removesuffix(_QUEUES)
+    start = prefix + b":queue:"
+    return handle_of(prefix, member.removeprefix(start)) if member.startswith(start) and member != start else None
+
+
+def _worker(key: bytes, member: bytes) -> tuple[bytes, bytes] | None:
+    prefix = key.removesuffix(_WORKERS)
+    return (prefix, member) if member.startswith(prefix + b":worker:") else None
