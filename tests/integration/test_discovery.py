@@ -135,7 +135,7 @@ def test_random_queue_names_are_bounded(
 def test_nobody_walks_where_nothing_has_to_be_found_by_walking(
     redis_server: RedisServer, make_source: MakeSource
 ) -> None:
-    read(make_source(redis_server.url, systems=("rq",)))
+    read(make_source(redis_server.url, systems=("rq",), rq=PrefixSettings(prefix="rq")))
     assert "scan" not in redis_server.command_calls()
 
 
@@ -181,7 +181,7 @@ def test_a_walk_that_fails_is_told_once_and_tried_again(
     redis_server.start()
     redis_server.client().sadd("rq:queues", "rq:queue:late")
     wait_for(lambda: ("rq", "late") in read(source), what="the queue is found")
-    assert source.discovery.problem is None
+    wait_for(lambda: source.discovery.problem is None, what="a walk has gone well to its end")
     assert len([record for record in caplog.records if "cannot discover" in record.message]) <= 2
 
 
