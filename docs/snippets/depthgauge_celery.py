@@ -26,6 +26,7 @@ Needs redis-py, which Celery's Redis broker brings along.
 import logging
 import os
 import time
+from collections import deque
 
 import redis
 from celery import current_app
@@ -36,20 +37,52 @@ log = logging.getLogger(__name__)
 PAUSE = 30.0
 """Seconds without counting after Redis could not be reached."""
 TIMEOUT = 0.5
-"""Seconds that connecting, and the answer, may take."""
+"""Seconds that connecting may take, and the answer."""
 KEPT = 10_000
-"""Queues remembered of tasks under way: only the worker's main process sees a task whose process died."""
+"""Tasks of which the worker's main process remembers the queue: only it sees one whose process died or was killed."""
 
-_clients = {}
-_queues = {}
-_paused_until = 0.0
+
+class Counter:
+    """What one process counts, and its connection: a process of the pool shares none with the one that forked it."""
+
+    def __init__(self):
+        self.taken = {}
+        self.failures = deque(maxlen=100)
+        self._pid = None
+        self._client = None
+        self._paused_until = 0.0
+
+    def add(self, queue, field, began):
+        """Add one task to the queue's hash, and how long it took if it is known when it began."""
+        if time.monotonic() < self._paused_until:
+            return
+        key = f"depthgauge:jobs:{queue}"
+        try:
+            with self._connected().pipeline(transaction=False) as pipe:
+                pipe.hincrby(key, field, 1)
+                if began is not None:
+                    pipe.hincrby(key, "runtime_ms", round((time.monotonic() - began) * 1000))
+                pipe.execute()
+        except redis.RedisError as error:
+            self._paused_until = time.monotonic() + PAUSE
+            log.warning("depthgauge: no task is counted for %d s: %s", PAUSE, error)
+
+    def _connected(self):
+        if self._pid != os.getpid():
+            url = os.environ.get("DEPTHGAUGE_JOBS_URL") or current_app.conf.broker_url
+            self._client = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+            self._pid = os.getpid()
+        return self._client
+
+
+counter = Counter()
 
 
 @task_received.connect
 def _received(request=None, **_):
-    while len(_queues) >= KEPT:
-        del _queues[next(iter(_queues))]
-    _queues[request.id] = queue_of(request.delivery_info)
+    while len(counter.taken) >= KEPT:
+        del counter.taken[next(iter(counter.taken))]
+    counter.taken[request.id] = request.delivery_info
 
 
 @task_prerun.connect
@@ -64,55 +97,27 @@ def _ended_well(sender=None, **_):
 
 @task_failure.connect
 def _failed(sender=None, task_id=None, **_):
-    _count("failed", sender.request, task_id)
-
-
-def queue_of(delivery_info):
-    """Return the queue that a message came from: kombu tells the exchange and the routing key it was sent with."""
-    exchange, key = delivery_info.get("exchange") or "", delivery_info.get("routing_key") or ""
-    if exchange:
-        for queue in current_app.amqp.queues.values():
-            if queue.exchange.name == exchange and queue.routing_key == key:
-                return queue.name
-    return key
+    # A task that is killed by its time limit is told twice.
+    if task_id not in counter.failures:
+        counter.failures.append(task_id)
+        _count("failed", sender.request, task_id)
 
 
 def _count(field, request, task_id):
     try:
         if request.is_eager:
             return
-        if request.id is None:
-            # The main process tells of a task whose own process was lost or ran into its time limit.
-            queue, began = _queues.get(task_id), None
-        else:
-            queue, began = queue_of(request.delivery_info or {}), getattr(request, "depthgauge_began", None)
-        if queue:
-            _add(queue, field, began)
+        info = request.delivery_info or counter.taken.get(task_id)
+        if info:
+            counter.add(queue_of(info), field, getattr(request, "depthgauge_began", None))
     except Exception:
         log.exception("depthgauge: a task was not counted")
 
 
-def _add(queue, field, began):
-    global _paused_until
-    if time.monotonic() < _paused_until:
-        return
-    key = f"depthgauge:jobs:{queue}"
-    try:
-        with _client().pipeline(transaction=False) as pipe:
-            pipe.hincrby(key, field, 1)
-            if began is not None:
-                pipe.hincrby(key, "runtime_ms", round((time.monotonic() - began) * 1000))
-            pipe.execute()
-    except redis.RedisError as error:
-        _paused_until = time.monotonic() + PAUSE
-        log.warning("depthgauge: tasks are not counted for %d s: %s", PAUSE, error)
-
-
-def _client():
-    """Return this process's client: the pool's processes share no connection with the one that forked them."""
-    pid = os.getpid()
-    if pid not in _clients:
-        url = os.environ.get("DEPTHGAUGE_JOBS_URL") or current_app.conf.broker_url
-        _clients.clear()
-        _clients[pid] = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
-    return _clients[pid]
+def queue_of(info):
+    """Return the queue that a message came from: kombu tells the exchange and the routing key that it was sent with."""
+    exchange, key = info.get("exchange"), info.get("routing_key")
+    for queue in current_app.amqp.queues.values() if exchange else ():
+        if queue.exchange.name == exchange and queue.routing_key == key:
+            return queue.name
+    return key

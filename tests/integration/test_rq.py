@@ -57,6 +57,7 @@ def rq_queue(name: str, server: RedisServer) -> Any:
     return Queue(name, connection=server.client())
 
 
+@pytest.mark.proves("rq", "waiting", "head", "kept")
 def test_queued_finished_and_failed(
     redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource
 ) -> None:
@@ -78,6 +79,7 @@ def test_queued_finished_and_failed(
     assert done.registry_workers == 0, "the worker of the burst said good-bye"
 
 
+@pytest.mark.proves("rq", "delayed", "blocked", "kept")
 def test_deferred_scheduled_and_canceled(redis_server: RedisServer, make_source: MakeSource) -> None:
     queue = rq_queue("low", redis_server)
     parent = queue.enqueue("time.sleep", 0)
@@ -101,6 +103,7 @@ def test_a_scheduled_job_that_is_overdue_waits_for_a_scheduler(
     assert abs(found.head_eligible_at - due) < timedelta(seconds=1)
 
 
+@pytest.mark.proves("rq", "active", "workers", "command line")
 def test_a_started_job_is_active_and_its_worker_busy(
     redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource
 ) -> None:
@@ -133,6 +136,7 @@ def test_a_killed_worker_is_not_counted_once_its_hash_is_gone(
     assert read(source)["rq", "high"].registry_workers == 0
 
 
+@pytest.mark.proves("rq", "paused")
 def test_suspended_workers_are_a_paused_queue(redis_server: RedisServer, make_source: MakeSource) -> None:
     from rq.suspension import resume, suspend
 
@@ -154,6 +158,7 @@ def test_the_head_whose_hash_expired_is_passed_over(redis_server: RedisServer, m
     assert found.head_eligible_at == next_one.enqueued_at
 
 
+@pytest.mark.proves("rq", "found")
 def test_two_applications_with_a_prefix_each_do_not_mix(redis_server: RedisServer, make_source: MakeSource) -> None:
     script = (
         "import sys, redis, rq; connection = redis.Redis.from_url(sys.argv[1]);"
@@ -191,6 +196,7 @@ def test_sets_of_other_systems_tell_no_queue_of_rq(redis_server: RedisServer, ma
     assert source.discovery.problem is None
 
 
+@pytest.mark.proves("rq", "found")
 def test_a_queue_with_workers_that_never_had_a_job_is_found(
     redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource
 ) -> None:
@@ -203,6 +209,7 @@ def test_a_queue_with_workers_that_never_had_a_job_is_found(
     assert found["rq", "new"].completed_total is None, "its worker serves another queue too"
 
 
+@pytest.mark.proves("rq", "totals", "mean seconds")
 def test_totals_of_a_queue_whose_workers_serve_nothing_else(
     redis_server: RedisServer, start_worker: StartWorker, make_source: MakeSource
 ) -> None:
@@ -231,6 +238,7 @@ VERSIONS = [
 ]
 
 
+@pytest.mark.proves("rq", "waiting", "active", "delayed", "blocked", "kept", "workers")
 @pytest.mark.parametrize(("environment", "version"), VERSIONS)
 def test_the_numbers_are_those_of_the_library(
     redis_server: RedisServer, make_source: MakeSource, make_systems: MakeSystems, environment: str, version: str
