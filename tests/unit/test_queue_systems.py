@@ -13,7 +13,10 @@ from exporter.queues.active import active_readers
 from exporter.settings import CelerySettings, ListSettings, PrefixSettings, RedisSettings, SortedSetSettings
 from tests.plugins.repo import repo_root
 
-SHARED = {"active", "system", "__init__", "reader", "payload", "heads", "naming", "tally"}
+SHARED = {
+    *("active", "system", "__init__", "reader", "payload", "heads", "naming", "tally", "sets", "targets"),
+    *("rq_names", "rq_workers", "celery_names"),
+}
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
 
