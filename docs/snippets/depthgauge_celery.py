@@ -5,22 +5,23 @@ Copy this file beside your application and import it where the application is ma
     app = Celery("shop", broker="redis://localhost:6379/0")
     import depthgauge_celery
 
-For each queue the worker then adds to the hash ``depthgauge:jobs:QUEUE``, one round trip a task:
+For each queue the workers then add to the hash ``depthgauge:jobs:QUEUE``, one round trip a task:
 
-=============  ====================================================================================================
-``completed``  tasks that ended well
-``failed``     tasks that ended in an error for good; a run that is to be tried again is no failure and is not counted
-``runtime_ms`` how long the runs that are counted took, together, in milliseconds
-=============  ====================================================================================================
+* ``completed``: tasks that ended well,
+* ``failed``: tasks that ended in an error for good, also by their time limit or because their process died. A run that is to
+  be tried again is no failure, and is not counted,
+* ``runtime_ms``: how long the runs that are counted took, in milliseconds (not those that were killed).
 
-Ignored, rejected and revoked tasks, and tasks run with ``task_always_eager``, are not counted.
+Ignored, rejected and revoked tasks are not counted, nor those run with ``task_always_eager``.
 
-The hash is kept where the broker is, or where the environment variable ``DEPTHGAUGE_JOBS_URL`` says
-(``redis://…``, ``rediss://…``, ``unix://…``). It has to be the Redis, and the database, that Depthgauge reads the queues from;
-``global_keyprefix`` is not put before it. The user of that URL needs the command ``HINCRBY`` on ``depthgauge:jobs:*``.
+The hash is kept in the Redis of ``broker_url``, or where the environment variable ``DEPTHGAUGE_JOBS_URL`` says (``redis://…``,
+``rediss://…``, ``unix://…``). It has to be the Redis, and the database, whose queues Depthgauge reads. Its user needs the right to
+``HINCRBY`` on ``depthgauge:jobs:*``; ``global_keyprefix`` is not put before that key. Where another queue system, or another
+application, has a queue of the same name there, say in ``DEPTHGAUGE_JOBS_NAMES`` what comes before the queue's name in the
+key: ``celery:``, and after that what Depthgauge shows before it, as in ``celery:blog:``.
 
-A Redis that cannot be reached costs a task at most a second, and then none for half a minute; it is logged and harms no task.
-Needs redis-py, which Celery's Redis broker brings along.
+A Redis that does not answer costs a task at most a second, and then no task for half a minute; the log says so, and no task
+is harmed. Needs redis-py, which Celery's Redis broker brings along.
 """
 
 import logging
@@ -31,6 +32,8 @@ from collections import deque
 import redis
 from celery import current_app
 from celery.signals import task_failure, task_prerun, task_received, task_success
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
@@ -56,21 +59,23 @@ class Counter:
         """Add one task to the queue's hash, and how long it took if it is known when it began."""
         if time.monotonic() < self._paused_until:
             return
-        key = f"depthgauge:jobs:{queue}"
+        key = f"depthgauge:jobs:{os.environ.get('DEPTHGAUGE_JOBS_NAMES', '')}{queue}"
         try:
             with self._connected().pipeline(transaction=False) as pipe:
                 pipe.hincrby(key, field, 1)
                 if began is not None:
                     pipe.hincrby(key, "runtime_ms", round((time.monotonic() - began) * 1000))
                 pipe.execute()
-        except redis.RedisError as error:
+        except (redis.RedisError, OSError) as error:
             self._paused_until = time.monotonic() + PAUSE
             log.warning("depthgauge: no task is counted for %d s: %s", PAUSE, error)
 
     def _connected(self):
         if self._pid != os.getpid():
             url = os.environ.get("DEPTHGAUGE_JOBS_URL") or current_app.conf.broker_url
-            self._client = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+            self._client = redis.Redis.from_url(
+                url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
+            )
             self._pid = os.getpid()
         return self._client
 

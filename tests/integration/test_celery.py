@@ -11,7 +11,7 @@ import redis
 from depthgauge.snapshot import LiveJobs
 from exporter.settings import CelerySettings
 from tests.plugins.queue_source import MakeSource, read
-from tests.plugins.redis_server import RedisServer
+from tests.plugins.redis_server import MakeRedis, RedisServer
 from tests.plugins.repo import repo_root
 from tests.plugins.systems import PROGRAMS, MakeSystems, Systems
 from tests.plugins.waiting import wait_for
@@ -24,11 +24,14 @@ WORKER: Final = ("worker", "--loglevel=ERROR", "--without-gossip", "--without-mi
 class Shop:
     """An application of Celery on one Redis, and its processes."""
 
-    def __init__(self, systems: Systems, server: RedisServer, **told: Any) -> None:
+    def __init__(
+        self, systems: Systems, server: RedisServer, environment: Mapping[str, str] | None = None, **told: Any
+    ) -> None:
         self._systems = systems
         self._environment: Mapping[str, str] = {
             "CELERY_TEST": json.dumps({"broker": server.url} | told),
             "PYTHONPATH": f"{PROGRAMS}:{repo_root() / 'docs' / 'snippets'}",
+            **(environment or {}),
         }
 
     def send(self, *calls: tuple[str, dict[str, Any]]) -> None:
@@ -164,14 +167,16 @@ def test_a_worker_drains_and_the_snippet_counts(
     assert client.hget("depthgauge:jobs:mail", "failed") == b"3", "none is counted twice"
 
 
-def test_a_redis_that_cannot_count_harms_no_task(
-    redis_server: RedisServer, make_source: MakeSource, make_shop: MakeShop
+def test_a_redis_that_does_not_answer_harms_no_task(
+    redis_server: RedisServer, make_redis: MakeRedis, make_shop: MakeShop
 ) -> None:
-    client: redis.Redis = redis_server.client()
-    client.set("depthgauge:jobs:celery", "no hash")
-    shop = make_shop(backend=redis_server.url, counted=True)
-    shop.send(("add", {"task_id": "t1"}), ("add", {"task_id": "t2"}))
+    frozen = make_redis()
+    shop = make_shop(backend=redis_server.url, counted=True, environment={"DEPTHGAUGE_JOBS_URL": frozen.url})
+    shop.send(*(("add", {"task_id": f"t{number}"}) for number in range(40)))
+    frozen.pause()
     shop.work("-P", "solo")
-    for task in ("t1", "t2"):
-        meta = wait_for(lambda key=f"celery-task-meta-{task}": client.get(key), 20, what=f"{task} has ended")
-        assert json.loads(meta)["status"] == "SUCCESS"
+    client: redis.Redis = redis_server.client()
+    wait_for(lambda: client.get("celery-task-meta-t39"), 15, what="the last one has ended: no more than one has waited")
+    metas = [json.loads(client.get(f"celery-task-meta-t{number}") or b"{}") for number in range(40)]
+    assert {meta["status"] for meta in metas} == {"SUCCESS"}
+    frozen.resume()

@@ -21,6 +21,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options=told.get("options", {}),
     worker_prefetch_multiplier=1,
+    worker_lost_wait=0.2,
     **told.get("conf", {}),
 )
 if told.get("counted"):
