@@ -61,6 +61,9 @@ class _Worker:
         return self.birth if isinstance(self.birth, bytes) else b""
 
 
+NOBODY: Final = Served(workers=0, busy=0)
+
+
 class Workers:
     """Remembers who served which queue, and what they had done by then."""
 
@@ -85,6 +88,8 @@ class Workers:
         self, handle: bytes, name: bytes, members: Sequence[bytes], hashes: Mapping[bytes, Reply], now: float
     ) -> Served:
         """Return what is known of a queue whose set of workers could be read; ``hashes`` has a reply for each that was asked."""
+        if not members and handle in self._based and not (handle in self._counted or handle in self._members):
+            return NOBODY
         asked = self.asked(handle, members)
         if any(isinstance(hashes[key], ReplyError) for key in asked):
             return Served()
