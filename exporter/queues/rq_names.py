@@ -5,21 +5,21 @@ serve: also one that never had a job. P is ``rq``, or what the environment varia
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from depthgauge.names import clean
 from depthgauge.resp import Reply
 from exporter.queues.naming import handle_of, parts_of
-from exporter.queues.payload import items
+from exporter.queues.payload import count, items
 from exporter.queues.reader import Conversation, Reader
 from exporter.queues.sets import walk
 
 DEFAULT_PREFIX: Final = b"rq"
 MAX_WORKERS: Final = 5_000
 """Workers asked for the queues they serve; also the members of one queue's set of workers, of which a larger one is not read."""
-MAX_PREFIXES: Final = 100
-"""Prefixes remembered; further ones have to be configured."""
+MAX_SETS: Final = 200
+"""Sets remembered, two for each application; those of further ones have to be configured."""
 
 _QUEUES: Final = b":queues"
 _WORKERS: Final = b":workers"
@@ -32,30 +32,35 @@ _ABREAST: Final = 1_000
 class RqNames(Reader):
     """The half of the reader that finds queues. A handle is prefix and name (naming.py).
 
-    A prefix is met by the key of a set and believed when its members are as RQ writes them: Sidekiq and Resque also call
-    their sets ``…:queues`` and ``…:workers``, but keep bare names there.
+    Another prefix is met by the key of a set, and believed when its members are as RQ writes them: Sidekiq and Resque also
+    call their sets ``…:queues`` and ``…:workers``, but keep bare names there. What :meth:`discover` asks are the sets met so
+    far, each by its whole key: they stand in ``prefixes``.
     """
 
     def __init__(self, prefix: bytes | None) -> None:
         self._own = prefix
         self.needs_scan = prefix is None
-        self.prefixes: Sequence[bytes] = (DEFAULT_PREFIX if prefix is None else prefix,)
+        home = DEFAULT_PREFIX if prefix is None else prefix
+        self.prefixes: Sequence[bytes] = (home + _QUEUES, home + _WORKERS)
+        self._by_workers: Collection[bytes] = ()
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return the queues that the sets of all prefixes tell."""
-        prefixes = self.prefixes
-        named = dict.fromkeys((yield from walk([prefix + _QUEUES for prefix in prefixes], _queue)))
-        served = yield from self._served(prefixes)
+        sets = self.prefixes
+        named = dict.fromkeys((yield from walk([key for key in sets if key.endswith(_QUEUES)], _queue)))
+        served = yield from self._served([key for key in sets if key.endswith(_WORKERS)])
         others = [handle for handle in served if handle not in named]
+        only: set[bytes] = set()
         for start in range(0, len(others), _ABREAST):
             handles = others[start : start + _ABREAST]
             replies = yield [("SCARD", b"%b:workers:%b" % parts_of(handle)) for handle in handles]
-            named |= dict.fromkeys(handle for handle, reply in zip(handles, replies, strict=True) if reply)
-        return tuple(named)
+            only |= {handle for handle, reply in zip(handles, replies, strict=True) if count(reply)}
+        self._by_workers = only
+        return (*named, *sorted(only))
 
-    def _served(self, prefixes: Sequence[bytes]) -> Conversation[Sequence[bytes]]:
+    def _served(self, sets: Sequence[bytes]) -> Conversation[Sequence[bytes]]:
         """Return what the workers' hashes may mean by the queues they name: a name may hold the comma that parts two."""
-        workers = (yield from walk([prefix + _WORKERS for prefix in prefixes], _worker))[:MAX_WORKERS]
+        workers = (yield from walk(sets, _worker))[:MAX_WORKERS]
         handles: dict[bytes, None] = {}
         for start in range(0, len(workers), _ABREAST):
             asked = workers[start : start + _ABREAST]
@@ -72,16 +77,15 @@ class RqNames(Reader):
         return key.endswith((_QUEUES, _WORKERS))
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
-        """Remember the prefix of such a set; it tells no queue by its key."""
-        prefix = key.rpartition(b":")[0]
+        """Remember such a set; its key tells an application and no queue."""
         if (
             kind == b"set"
             and self._own is None
-            and prefix not in self.prefixes
-            and len(self.prefixes) < MAX_PREFIXES
-            and _PREFIX.fullmatch(prefix)
+            and key not in self.prefixes
+            and len(self.prefixes) < MAX_SETS
+            and _PREFIX.fullmatch(key.rpartition(b":")[0])
         ):
-            self.prefixes = (*self.prefixes, prefix)
+            self.prefixes = (*self.prefixes, key)
         return None
 
     def name(self, handle: bytes) -> str:
@@ -89,8 +93,8 @@ class RqNames(Reader):
         return clean(parts_of(handle)[1])
 
     def told_by(self, handle: bytes) -> str:
-        """Return the key of the set of names."""
-        return clean(parts_of(handle)[0] + _QUEUES)
+        """Return the key of the set that tells it: of queues, or of the workers that name it."""
+        return clean(parts_of(handle)[0] + (_WORKERS if handle in self._by_workers else _QUEUES))
 
 
 def _queue(key: bytes, member: bytes) -> bytes | None:

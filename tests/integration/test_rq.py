@@ -190,6 +190,7 @@ def test_sets_of_other_systems_tell_no_queue_of_rq(redis_server: RedisServer, ma
     client.sadd("sidekiq:queues", "high")
     client.set("shop:queues", "x")
     client.rpush("other:queues", "other:queue:high")
+    client.sadd("other:workers", "x")
     client.sadd("a b:queues", "a b:queue:high")
     source = make_source(redis_server.url, systems=("rq",))
     assert read(source) == {}
