@@ -65,7 +65,8 @@ def view_of(snapshots: Sequence[Snapshot], *, listed: Iterable[str] = (), source
         for supervisor in snapshot.supervisors
         for each in supervisor.worker_processes
     ]
-    totals = totals_of(found.values() if found or read else None)
+    tables = any(snapshot.failed_jobs_in for snapshot in alive)
+    totals = totals_of(found.values() if found or read else None, tables=tables)
     if not all(knows_failed(snapshot, lambda _: True) for snapshot in alive):
         # What is left would look like all there is.
         totals = structs.replace(totals, failed=None, failed_by_queue={})

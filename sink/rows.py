@@ -169,7 +169,7 @@ def _workers(snapshot: Snapshot) -> dict[QueueKey, int | None]:
 
 
 def _queue_row(snapshot: Snapshot, queues: Mapping[QueueKey, Queue], slot: datetime) -> QueueRow:
-    totals = totals_of(queues.values())
+    totals = totals_of(queues.values(), tables=bool(snapshot.failed_jobs_in))
     complete = bool(snapshot.queues) and all(map(snapshot.is_fresh, snapshot.queues))
     failed = _knows_failed(snapshot)
     manned = bool(snapshot.supervisors) and all(map(snapshot.is_fresh, snapshot.supervisors))

@@ -30,8 +30,8 @@ AUTO: Final = "auto"
 SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     QueueSystem(
         name="laravel",
-        reader=lambda settings, names: laravel.LaravelReader(settings.laravel, names),
-        told=lambda settings: settings.laravel != PrefixSettings(),
+        reader=lambda settings, names: laravel.LaravelReader(settings.laravel, settings.horizon, names),
+        told=lambda settings: PrefixSettings() != settings.laravel or PrefixSettings() != settings.horizon,
         auto=True,
         commands=laravel.COMMANDS,
     ),
@@ -100,7 +100,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     ),
     QueueSystem(
         name="taskiq",
-        reader=lambda _, names: taskiq.TaskiqReader(names),
+        reader=lambda settings, names: taskiq.TaskiqReader(names, settings.streams),
         told=lambda _: False,
         auto=True,
         commands=taskiq.COMMANDS,

@@ -15,6 +15,7 @@ from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.snapshot import Queue, RedisQueues
 from exporter.queues.active import active_readers
+from exporter.queues.counters import CounterReader
 from exporter.queues.naming import FoundQueue
 from exporter.queues.reader import Conversation, converse
 from exporter.settings import RedisSettings
@@ -53,12 +54,13 @@ class RedisQueuesSource:
         self._monotonic = monotonic
         self._timeout = timeout
         self._active = active_readers(settings)
+        self._counters = CounterReader(settings.name, [active.reader for active in self._active])
         self._link = Link(settings.url, connect_timeout=timeout, monotonic=monotonic)
         self._refusals = Refusals(settings.name)
         self.discovery = Discovery(
             settings.name,
             settings.url,
-            [active.reader for active in self._active],
+            [*(active.reader for active in self._active), self._counters],
             interval=discovery_interval,
             admits=self._admits,
             state_dir=state_dir,
@@ -83,7 +85,7 @@ class RedisQueuesSource:
         if self._first:
             self._first = False
             self.discovery.wait_first(min(FIRST_WAIT, self._timeout / 2))
-        queues = self._distinct(self._read(deadline))
+        queues = self._counters.fill(self._distinct(self._read(deadline)))
         if self._link.connects != self._connects:
             self._connects = self._link.connects
             self.discovery.again_soon()
@@ -133,6 +135,7 @@ class RedisQueuesSource:
         conversations: list[Conversation[Sequence[Queue]]] = [
             self._renew_offset(),
             *(reader.read(found[reader.system], now) for reader in readers),
+            self._counters.read(found[self._counters.system], now),
         ]
         return [queue for queues in converse(exchange, conversations) for queue in queues]
 

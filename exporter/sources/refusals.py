@@ -8,6 +8,7 @@ from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
 from depthgauge.redis_link import kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
+from exporter.queues.payload import gone
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,11 @@ OF_THE_SERVER: Final = frozenset({ErrorKind.BUSY, ErrorKind.LOADING, ErrorKind.U
 """Kinds that every command meets alike: the source fails with them as a whole."""
 
 
+def out_of_reach(reply: ReplyError) -> bool:
+    """Say whether a user may run the command, but not on this key."""
+    return kind_of_code(reply.code) is ErrorKind.ACL_DENIED and " run the " not in reply.message
+
+
 class Refusals:
     """Which commands of one Redis failed, by command and error code."""
 
@@ -31,16 +37,19 @@ class Refusals:
     def watch(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         """Log each kind of error once for each command, with the first key it met."""
         for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, ReplyError):
+            # The walk asks the type of every key there is; those that are not this user's to see are nobody's concern.
+            is_foreign = command[0] == "TYPE" and isinstance(reply, ReplyError) and out_of_reach(reply)
+            if isinstance(reply, ReplyError) and not gone(reply) and not is_foreign:
                 self._tell(command, reply)
 
     def _tell(self, command: Command, reply: ReplyError) -> None:
-        name = str(command[0])
+        words = 2 if command[0] == "XINFO" else 1
+        name = " ".join(str(word) for word in command[:words])
         kind = kind_of_code(reply.code)
         if (name, reply.code) in self._told or kind in OF_THE_SERVER:
             return
         self._told.add((name, reply.code))
-        key = command[1] if len(command) > 1 else b""
+        key = command[words] if len(command) > words else b""
         log.warning(
             "redis %s refuses %s %s: %s%s",
             self._target,

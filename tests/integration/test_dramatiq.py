@@ -84,7 +84,8 @@ def test_waiting_running_retried_dead_killed_and_drained(
     counted = wait_for(
         lambda: (now := counters(redis_server, "default")).get("failed") == 2 and now, what="dead letters are counted"
     )
-    assert counted.keys() == {"failed", "runtime_ms"}, "nothing is completed yet"
+    assert counted.keys() == {"completed", "failed", "runtime_ms"}
+    assert counted["completed"] == 0, "nothing is completed yet"
     app.systems.stop(worker, kill=True)
     assert live(read(source)["dramatiq", "default"]) == (1, 2, 2), "what a killed worker held counts until maintenance"
 

@@ -153,3 +153,14 @@ def test_no_command_that_writes_is_ever_sent(redis_server: RedisServer, make_sou
     allowed = {word.removeprefix("+") for word in documented() if word.startswith("+")}
     ours = {"command", "config|resetstat", "client|setname", "client|setinfo", "hello"}
     assert used <= allowed | ours, "nothing is sent that the documentation does not name"
+
+
+def test_keys_of_others_that_the_user_may_not_see_are_no_problem(
+    redis_server: RedisServer, make_source: MakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(redis_server)
+    source = make_source(user(redis_server, keys=f"%R~{P}*"), systems=("laravel", "stream"))
+    assert set(read(source)) == {("laravel", "emails"), ("laravel", "later")}
+    assert source.discover_now(soon())
+    assert source.discovery.problem is None
+    assert caplog.records == []

@@ -16,6 +16,8 @@ from tests.plugins.repo import repo_root
 SHARED = {
     *("active", "system", "__init__", "reader", "payload", "heads", "naming", "tally", "sets", "targets"),
     *("rq_names", "rq_workers", "celery_names"),
+    *("abreast", "groups", "group_rows"),
+    *("horizon", "laravel_apps", "sawtooth", "together", "counters"),
 }
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
