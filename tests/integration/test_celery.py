@@ -134,6 +134,7 @@ def test_what_workers_hold_is_active_also_after_a_kill(
     assert client.exists("_kombu.binding.celery.pidbox"), "the killed worker's node is still told there"
 
 
+@pytest.mark.proves("celery", "waiting", "totals")
 def test_a_worker_drains_and_the_snippet_counts(
     redis_server: RedisServer, make_source: MakeSource, make_shop: MakeShop
 ) -> None:
@@ -165,6 +166,8 @@ def test_a_worker_drains_and_the_snippet_counts(
     wait_for(lambda: read(source)["celery", ""].live == LiveJobs(active=0), what="nothing is held any more")
     assert client.keys("celery-task-meta-*")
     assert client.hget("depthgauge:jobs:mail", "failed") == b"3", "none is counted twice"
+    shown = wait_for(lambda: (now := read(source)["celery", "mail"]).completed_total == 4 and now, what="it is shown")
+    assert shown.failed_total == 3
 
 
 def test_a_redis_that_does_not_answer_harms_no_task(
