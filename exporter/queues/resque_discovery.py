@@ -10,7 +10,7 @@ from exporter.queues.namespaces import Namespaces, holds_job, key_of
 from exporter.queues.naming import handle_of
 from exporter.queues.payload import fields
 from exporter.queues.reader import Conversation
-from exporter.queues.sets import walk
+from exporter.queues.sets import names_in
 
 _KEYS: Final = (
     (b"queues", b"set"),
@@ -50,7 +50,7 @@ def discover(namespaces: Namespaces, default: bytes) -> Conversation[Sequence[by
         for at, each in enumerate(known)
     }
     named = [each for each in known if here[each][0] and (namespaces.configured or not here[each][1])]
-    names = yield from walk([key_of(each, b"queues") for each in named])
+    names = yield from names_in([key_of(each, b"queues") for each in named])
     found: list[bytes] = []
     for each in named:
         queues = names[key_of(each, b"queues")]

@@ -3,18 +3,22 @@
 The step ends once about so many members have come; a cursor that is not 0 then tells that there are more.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from depthgauge.errors import ErrorKind
 from depthgauge.resp import Command, Reply
 from exporter.queues.payload import first_error, items
 from exporter.queues.reader import Conversation
 
-MAX_NAMES: Final = 50_000
-"""Names taken from one set by :func:`walk`; the walk over a longer one ends early."""
+T = TypeVar("T")
+
+MOST: Final = 50_000
+"""Members looked at in one set by :func:`walk`, and taken from all of them; what is beyond is left out."""
 
 _PAGE: Final = 1000
+_ABREAST: Final = 100
+"""Sets walked side by side in one round trip."""
 _LONGEST: Final = 512
 
 
@@ -58,18 +62,34 @@ def plausible(names: Iterable[Reply]) -> list[bytes]:
     return [name for name in names if isinstance(name, bytes) and 0 < len(name) <= _LONGEST and b"\0" not in name]
 
 
-def walk(keys: Sequence[bytes]) -> Conversation[Mapping[bytes, Sequence[bytes]]]:
-    """Return the plausible names in each of these sets, all walked side by side."""
+def walk(sets: Sequence[bytes], take: Callable[[bytes, bytes], T | None]) -> Conversation[list[T]]:
+    """Return what ``take(key, member)`` makes of the members of these sets; None leaves a member out.
+
+    A set that shows a page of nothing but strangers is another program's, and is not walked to its end.
+    """
+    found: list[T] = []
+    for start in range(0, len(sets), _ABREAST):
+        cursors = dict.fromkeys(sets[start : start + _ABREAST], b"0")
+        for _ in range(MOST // _PAGE):
+            if not cursors or len(found) >= MOST:
+                break
+            replies = yield [("SSCAN", key, cursor, "COUNT", _PAGE) for key, cursor in cursors.items()]
+            pages = {key: items(reply) for key, reply in zip(cursors, replies, strict=True)}
+            cursors = {}
+            for key, page in pages.items():
+                if len(page) != 2:
+                    continue
+                cursor, members = page[0], [member for member in items(page[1]) if isinstance(member, bytes)]
+                taken = [made for member in members if (made := take(key, member)) is not None]
+                found += taken
+                if isinstance(cursor, bytes) and cursor != b"0" and (taken or not members):
+                    cursors[key] = cursor
+    return found[:MOST]
+
+
+def names_in(keys: Sequence[bytes]) -> Conversation[Mapping[bytes, Sequence[bytes]]]:
+    """Return the plausible names in each of these sets."""
     names: dict[bytes, dict[bytes, None]] = {key: {} for key in keys}
-    cursors: dict[bytes, bytes] = dict.fromkeys(keys, b"0")
-    while cursors:
-        replies = yield [("SSCAN", key, cursor, "COUNT", _PAGE) for key, cursor in cursors.items()]
-        for key, reply in zip(tuple(cursors), replies, strict=True):
-            page = items(reply)
-            cursor = page[0] if len(page) == 2 else None
-            names[key] |= dict.fromkeys(plausible(items(page[1]) if len(page) == 2 else ()))
-            if isinstance(cursor, bytes) and cursor != b"0" and len(names[key]) < MAX_NAMES:
-                cursors[key] = cursor
-            else:
-                del cursors[key]
+    for key, name in (yield from walk(keys, lambda key, member: (key, member) if plausible((member,)) else None)):
+        names[key][name] = None
     return {key: tuple(each) for key, each in names.items()}

@@ -10,7 +10,7 @@ from exporter.queues.namespaces import Namespaces, holds_job, key_of
 from exporter.queues.naming import handle_of
 from exporter.queues.payload import fields
 from exporter.queues.reader import Conversation
-from exporter.queues.sets import plausible, scan_set, walk, whole
+from exporter.queues.sets import names_in, plausible, scan_set, whole
 from exporter.queues.sidekiq_processes import MAX_PROCESSES, is_identity, queues_of
 
 _KEYS: Final = (b"queues", b"processes", b"stat:processed", b"schedule", b"retry", b"dead")
@@ -38,7 +38,7 @@ def discover(namespaces: Namespaces) -> Conversation[Sequence[bytes]]:
     replies: list[Reply] = yield [("TYPE", key_of(each, rest)) for each in known for rest in _KEYS]
     kinds = {each: replies[len(_KEYS) * at :][: len(_KEYS)] for at, each in enumerate(known)}
     named = [each for each in known if kinds[each][0] == b"set"]
-    names = yield from walk([key_of(each, b"queues") for each in named])
+    names = yield from names_in([key_of(each, b"queues") for each in named])
     alive = [each for each in known if kinds[each][1] == b"set"]
     pages: list[Reply] = (
         (yield [scan_set(key_of(each, b"processes"), MAX_PROCESSES) for each in alive]) if alive else []

@@ -200,7 +200,7 @@ def test_a_walk_that_fails_is_told_once_and_tried_again(
     redis_server.start()
     redis_server.client().sadd("rq:queues", "rq:queue:late")
     wait_for(lambda: ("rq", "late") in read(source), what="the queue is found")
-    assert source.discovery.problem is None
+    wait_for(lambda: source.discovery.problem is None, what="a walk has gone well to its end")
     assert len([record for record in caplog.records if "cannot discover" in record.message]) <= 2
 
 

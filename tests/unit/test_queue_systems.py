@@ -14,7 +14,8 @@ from exporter.settings import CelerySettings, ListSettings, PrefixSettings, Redi
 from tests.plugins.repo import repo_root
 
 SHARED = {
-    *("active", "system", "__init__", "reader", "payload", "heads", "naming", "tally"),
+    *("active", "system", "__init__", "reader", "payload", "heads", "naming", "tally", "sets", "targets"),
+    *("rq_names", "rq_workers", "celery_names"),
     *("abreast", "groups", "group_rows"),
     *("horizon", "laravel_apps", "sawtooth", "together", "counters"),
     *("bull_keys", "bull_jobs", "bull_clients"),
