@@ -34,7 +34,7 @@ from exporter.queues.heads import HeadMemory
 from exporter.queues.payload import count, eligible, first_error, gone, items, seconds
 from exporter.queues.reader import Conversation
 
-COMMANDS: Final = frozenset({"xlen", "xinfo", "xrange"})
+COMMANDS: Final = frozenset({"xlen", "xinfo|groups", "xinfo|consumers", "xrange"})
 """The commands that reading sends."""
 MAX_GROUPS: Final = 1_000
 """Groups shown of one stream."""
