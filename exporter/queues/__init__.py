@@ -69,6 +69,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
         told=lambda settings: settings.bullmq != PrefixSettings(),
         auto=True,
         commands=bullmq.COMMANDS,
+        optional=bullmq.OPTIONAL_COMMANDS,
     ),
     QueueSystem(
         name="bull",
@@ -76,6 +77,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
         told=lambda settings: settings.bull != PrefixSettings(),
         auto=True,
         commands=bull.COMMANDS,
+        optional=bull.OPTIONAL_COMMANDS,
     ),
     QueueSystem(
         name="dramatiq",

@@ -29,8 +29,10 @@ from exporter.queues.payload import count, first_error, items, total
 from exporter.queues.reader import Conversation
 
 SYSTEM: Final = "bull"
-COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange", "hmget", "exists", "client|list"})
+COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange", "hmget", "exists"})
 """The commands that reading sends."""
+OPTIONAL_COMMANDS: Final = frozenset({"client|list"})
+"""Without it there are no numbers of workers."""
 
 
 class BullReader(BullKeysReader):

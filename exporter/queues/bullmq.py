@@ -30,8 +30,10 @@ from exporter.queues.payload import count, first_error, items, total
 from exporter.queues.reader import Conversation
 
 SYSTEM: Final = "bullmq"
-COMMANDS: Final = frozenset({"llen", "lrange", "lindex", "zcard", "zcount", "zrange", "hmget", "exists", "client|list"})
+COMMANDS: Final = frozenset({"llen", "lrange", "lindex", "zcard", "zcount", "zrange", "hmget", "exists"})
 """The commands that reading sends."""
+OPTIONAL_COMMANDS: Final = frozenset({"client|list"})
+"""Without it there are no numbers of workers."""
 
 _ENDS: Final = 3
 """Ids looked at where jobs are taken from: jobs that were pushed to the front (LIFO, stalled) may stand before a marker."""

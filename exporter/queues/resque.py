@@ -126,7 +126,7 @@ class ResqueReader(Reader):
             registry_workers=None if reading.workers is None else serving[0],
             registry_workers_busy=None if reading.workers is None else serving[1],
             paused=reading.paused,
-            error=first_error((waiting, head, failed)) or unread or reading.problem,
+            error=first_error((waiting, head, failed, reading.totals[5])) or unread or reading.problem,
         )
 
     def _application(self, reading: "_Reading", now: float) -> Queue:

@@ -71,7 +71,7 @@ class RqReader(RqNames):
             *(("EXISTS", prefix + b":suspended") for prefix in prefixes),
             *(command for target in targets for command in _counting(target, now)),
         ]
-        suspended = {prefix: count(reply) for prefix, reply in zip(prefixes, replies[: len(prefixes)], strict=True)}
+        suspended = dict(zip(prefixes, replies[: len(prefixes)], strict=True))
         readings = [
             _Reading(target, replies[at : at + _COLUMNS])
             for target, at in zip(targets, range(len(prefixes), len(replies), _COLUMNS), strict=True)
@@ -89,7 +89,7 @@ class RqReader(RqNames):
         members = reading.members
         return () if members is None else self._workers.asked(reading.target.handle, members)
 
-    def _queue(self, reading: "_Reading", states: Mapping[bytes, Reply], suspended: int | None, now: float) -> Queue:
+    def _queue(self, reading: "_Reading", states: Mapping[bytes, Reply], suspended: Reply, now: float) -> Queue:
         target, members = reading.target, reading.members
         error = first_error((*reading.counts, *reading.details, *(states[key] for key in self._asked(reading))))
         if reading.workers is not None and reading.workers > MAX_WORKERS:
@@ -113,8 +113,8 @@ class RqReader(RqNames):
             processing_seconds=served.processing_seconds,
             registry_workers=served.workers,
             registry_workers_busy=served.busy,
-            paused=None if suspended is None else bool(suspended),
-            error=error,
+            paused=None if count(suspended) is None else bool(count(suspended)),
+            error=error or first_error((suspended,)),
         )
 
 

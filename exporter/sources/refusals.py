@@ -50,7 +50,9 @@ class Refusals:
             return
         self._told.add((name, reply.code))
         key = command[words] if len(command) > words else b""
-        log.warning(
+        log.log(
+            # Who sends it does without: the documented rights leave it out.
+            logging.INFO if name == "CLIENT" else logging.WARNING,
             "redis %s refuses %s %s: %s%s",
             self._target,
             name,
