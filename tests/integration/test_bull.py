@@ -40,6 +40,9 @@ def compare(source: RedisQueuesSource, station: BullStation, name: str, *, overd
     return ours
 
 
+@pytest.mark.proves(
+    "bull", "waiting", "active", "delayed", "kept", "head", "totals", "mean seconds", "workers", "paused", "found"
+)
 def test_a_queue_goes_through_all_its_states(
     redis_server: RedisServer, make_station: MakeStation, make_source: MakeSource
 ) -> None:

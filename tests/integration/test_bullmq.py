@@ -44,6 +44,9 @@ def compare(source: RedisQueuesSource, station: BullStation, name: str, *, overd
 
 
 @pytest.mark.parametrize("package", VERSIONS)
+@pytest.mark.proves(
+    "bullmq", "waiting", "active", "delayed", "kept", "head", "totals", "mean seconds", "workers", "paused", "found"
+)
 def test_a_queue_goes_through_all_its_states(package: str, bull_stage: BullStage, make_source: MakeSource) -> None:
     station = bull_stage.station(package)
     mail = f"mail-{package}"
@@ -141,6 +144,7 @@ def test_overdue_jobs_wait_and_markers_are_no_jobs(
 
 
 @pytest.mark.parametrize("package", VERSIONS)
+@pytest.mark.proves("bullmq", "blocked")
 def test_a_flow_blocks_its_parent(package: str, bull_stage: BullStage, make_source: MakeSource) -> None:
     station = bull_stage.station(package)
     whole, parts = f"whole-{package}", f"parts-{package}"

@@ -57,7 +57,7 @@ def counters(server: RedisServer, queue: str) -> dict[str, int]:
     return {name.decode(): int(value) for name, value in fields.items()}
 
 
-@pytest.mark.proves("dramatiq", "waiting", "active", "delayed", "kept", "head", "found")
+@pytest.mark.proves("dramatiq", "waiting", "active", "delayed", "kept", "head", "totals", "found")
 def test_waiting_running_retried_dead_killed_and_drained(
     redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource
 ) -> None:
@@ -103,6 +103,8 @@ def test_waiting_running_retried_dead_killed_and_drained(
     )
     assert counted["failed"] == 2, "the attempt that is retried is no failure"
     assert 0 <= counted["runtime_ms"] < 20_000
+    shown = read(make_source(redis_server.url))["dramatiq", "default"]
+    assert (shown.completed_total, shown.failed_total) == (3, 2), "what the middleware counts is shown at the queue"
     assert sum(filter(None, live(default))) == app.send()["sizes"]["default"]
 
 

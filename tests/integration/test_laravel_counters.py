@@ -24,6 +24,7 @@ def counted(server: RedisServer) -> dict[str, int]:
     return {field: int(number) for field, number in client.hgetall(KEY).items()}
 
 
+@pytest.mark.proves("laravel", "totals", "mean seconds")
 def test_what_ran_is_counted_and_shown_at_the_queue(
     app: LaravelApp, redis_server: RedisServer, make_source: MakeSource
 ) -> None:

@@ -108,6 +108,15 @@ SYSTEMS = {
 
 
 @pytest.mark.needs("systems", "systems-redis5", "sidekiq", "laravel", "redis-server")
+@pytest.mark.proves("saq", "command line")
+@pytest.mark.proves("arq", "command line")
+@pytest.mark.proves("huey", "command line")
+@pytest.mark.proves("taskiq", "command line")
+@pytest.mark.proves("laravel", "command line")
+@pytest.mark.proves("sidekiq", "command line")
+@pytest.mark.proves("dramatiq", "command line")
+@pytest.mark.proves("rq", "command line")
+@pytest.mark.proves("celery", "command line")
 def test_workers_of_every_system(
     redis_server: RedisServer,
     make_supervisord: MakeSupervisord,
