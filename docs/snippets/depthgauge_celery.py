@@ -62,9 +62,10 @@ class Counter:
         key = f"depthgauge:jobs:{os.environ.get('DEPTHGAUGE_JOBS_NAMES', '')}{queue}"
         try:
             with self._connected().pipeline(transaction=False) as pipe:
-                pipe.hincrby(key, field, 1)
-                if began is not None:
-                    pipe.hincrby(key, "runtime_ms", round((time.monotonic() - began) * 1000))
+                # All are there from the first count on: a counter that begins at 1 hides its first step from rate().
+                for name in ("completed", "failed"):
+                    pipe.hincrby(key, name, int(name == field))
+                pipe.hincrby(key, "runtime_ms", 0 if began is None else round((time.monotonic() - began) * 1000))
                 pipe.execute()
         except (redis.RedisError, OSError) as error:
             self._paused_until = time.monotonic() + PAUSE
