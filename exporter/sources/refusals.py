@@ -6,7 +6,7 @@ from typing import Final
 
 from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
-from depthgauge.redis_link import kind_of_code
+from depthgauge.redis_link import is_unanswered, kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ class Refusals:
     def watch(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         """Log each kind of error once for each command, with the first key it met."""
         for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, ReplyError):
+            # A node of a cluster that does not answer has refused nothing: its link tells of it.
+            if isinstance(reply, ReplyError) and not is_unanswered(reply):
                 self._tell(command, reply)
 
     def _tell(self, command: Command, reply: ReplyError) -> None:
