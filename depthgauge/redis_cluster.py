@@ -89,14 +89,17 @@ class ClusterLink:
     def each(
         self, commands: Sequence[Command], *, deadline: float, max_bulk: int = MAX_BULK
     ) -> Mapping[Address, Answer]:
-        """Send the same commands to every master there is now."""
-        self._stale = True
+        """Send the same commands to every master of the map."""
         masters = self._map(deadline).masters
         return self._nodes.ask(dict.fromkeys(masters, commands), deadline=deadline, max_bulk=max_bulk)
 
+    def renew(self) -> None:
+        """Ask for the map anew before the next call: masters may have come, or gone."""
+        self._stale = True
+
     def close(self) -> None:
         """Close the connections; a call in flight in another thread ends with an error. The map is asked for anew."""
-        self._stale = True
+        self.renew()
         self._nodes.close()
 
     def _place(self, call: _Call, indices: Iterable[int], slots: SlotMap) -> None:

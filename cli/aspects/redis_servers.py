@@ -10,7 +10,9 @@ from typing import Final
 
 from cli.aspects.finding import Finding, Subject
 from depthgauge.errors import SourceError
-from depthgauge.redis_link import Link
+from depthgauge.redis_cluster import ClusterLink
+from depthgauge.redis_links import AnyLink, link_for
+from depthgauge.redis_sentinel import SentinelLink
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.snapshot import RedisQueues
@@ -75,20 +77,49 @@ def look(settings: RedisSettings) -> Looked:
     """Connect to one Redis, try the commands that reading needs, and read its queues once. Nothing is written."""
     subject = Subject(aspect="redis", target=settings.name)
     commands = _needed(settings)
-    link = Link(settings.url, connect_timeout=TIMEOUT / 2)
+    link = link_for(settings.url, connect_timeout=TIMEOUT / 2)
     try:
-        replies = link.exchange(commands, deadline=time.monotonic() + TIMEOUT)
+        answers, findings = _ask(link, commands, subject)
     except SourceError as exc:
         return Looked((subject.error(str(exc), f"reason {exc.kind.value}, see docs/redis.md"),))
     finally:
         link.close()
-    refused = denied(commands, replies)
-    if refused:
-        grants = " ".join(f"+{name}" for name in refused)
-        return Looked((subject.error(f"this user may not run {', '.join(refused)}", f"ACL SETUSER … {grants}"),))
-    if isinstance(replies[0], ReplyError):
-        return Looked((subject.error(f"it answers {masked(replies[0].message)}"),))
-    return _read(settings, subject, _version(replies[1]))
+    version = "Redis"
+    for where, replies in answers.items():
+        refused = denied(commands, replies)
+        if refused:
+            grants = " ".join(f"+{name}" for name in refused)
+            text = f"this user may not run {', '.join(refused)}{where}"
+            return Looked((*findings, subject.error(text, f"ACL SETUSER … {grants}{where}")))
+        if isinstance(replies[0], ReplyError):
+            return Looked((*findings, subject.error(f"it answers {masked(replies[0].message)}{where}")))
+        version = _version(replies[1])
+    looked = _read(settings, subject, version)
+    return Looked((*findings, *looked.findings), looked.run_id)
+
+
+def _ask(
+    link: AnyLink, commands: Sequence[Command], subject: Subject
+) -> tuple[Mapping[str, Sequence[Reply]], list[Finding]]:
+    """Return the replies by server (empty for the only one), and what is wrong with some of several servers or sentinels."""
+    deadline = time.monotonic() + TIMEOUT
+    if isinstance(link, ClusterLink):
+        told = link.each(commands, deadline=deadline)
+        broken = [
+            subject.error(str(each.error), "see docs/redis.md") for each in told.values() if each.error is not None
+        ]
+        return {f" on the node {where}": each.replies for where, each in told.items() if each.error is None}, broken
+    answers = {"": link.exchange(commands, deadline=deadline)}
+    if not isinstance(link, SentinelLink):
+        return answers, []
+    named = link.survey(time.monotonic() + TIMEOUT)
+    findings = [
+        subject.warning(str(each), "see docs/redis.md") for each in named.values() if isinstance(each, SourceError)
+    ]
+    if len({each for each in named.values() if isinstance(each, str)}) > 1:
+        shown = "; ".join(f"{sentinel} names {each}" for sentinel, each in named.items() if isinstance(each, str))
+        findings.append(subject.warning(f"the sentinels do not agree: {shown}", "a failover under way ends in seconds"))
+    return answers, findings
 
 
 def _needed(settings: RedisSettings) -> list[Command]:
