@@ -166,9 +166,8 @@ class ExporterBuilder(Builder):
         )
 
     def _celery(self, node: Node) -> CelerySettings:
-        return CelerySettings(
-            **{name: self.get(node, name) for name in ("prefix", "separator", "priority_steps", "time_header")}
-        )
+        given = {name: self.get(node, name) for name in ("prefix", "separator", "priority_steps", "time_header")}
+        return CelerySettings(**{name: value for name, value in given.items() if value is not None})
 
     def _streams(self, redis: Node) -> tuple[StreamSettings, ...]:
         nodes = [node for node in redis.children.get("stream", []) if "key" in node.values]

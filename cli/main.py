@@ -18,6 +18,7 @@ from cli.commands.history import history
 from cli.commands.listen import listen
 from cli.commands.migrate import migrate
 from cli.commands.quarantine import quarantine
+from cli.commands.queues import queues
 from cli.commands.rules import rules
 from cli.commands.snapshot import snapshot
 from depthgauge import __version__
@@ -80,7 +81,20 @@ def main() -> None:
     """
 
 
-for _command in (exporter, sink, migrate, snapshot, check, history, quarantine, rules, demo, listen, healthcheck):
+for _command in (
+    exporter,
+    sink,
+    migrate,
+    snapshot,
+    check,
+    queues,
+    history,
+    quarantine,
+    rules,
+    demo,
+    listen,
+    healthcheck,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

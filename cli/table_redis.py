@@ -115,8 +115,7 @@ REDIS: Final = Section(
                     name="separator",
                     kind=kinds.TEXT,
                     help="`sep` in `broker_transport_options`: between a queue's name and a priority step.",
-                    default="\x06\x16",
-                    default_text='"\\u0006\\u0016"',
+                    default_text="kombu's own: U+0006 U+0016",
                 ),
                 Key(
                     name="priority_steps",

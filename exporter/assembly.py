@@ -45,7 +45,10 @@ class Assembly:
         proc: Path = PROC,
     ) -> None:
         timeout = source_timeout(settings.interval)
-        self.redis = [RedisQueuesSource(each, clock=clock, timeout=timeout) for each in settings.redis]
+        self.redis = [
+            RedisQueuesSource(each, clock=clock, timeout=timeout, state_dir=settings.state_dir)
+            for each in settings.redis
+        ]
         self._health = Health(settings, clock=clock, proc=proc)
         self.events = EventSource(
             [each.name for each in settings.supervisors],
@@ -69,7 +72,7 @@ class Assembly:
             ],
             redis=self.redis,
             enrich=self._enrich,
-            leases=leases,
+            leases=StandBy(leases, self.redis),
             clock=clock,
             drops=drops,
             earlier_drops=earlier_drops,
@@ -96,6 +99,21 @@ class Assembly:
 
     def _known(self, system: str, queue: str) -> Sequence[str]:
         return [each.target for each in self.redis if (system, queue) in each.known()]
+
+
+class StandBy:
+    """Leases that tell the source of a Redis when another exporter is the one to read it."""
+
+    def __init__(self, leases: Leases, redis: Sequence[RedisQueuesSource]) -> None:
+        self._leases = leases
+        self._redis = {each.target: each for each in redis}
+
+    def allows(self, target: str, *, kind: str = "redis") -> bool:
+        """Say what the leases say."""
+        allowed = self._leases.allows(target, kind=kind)
+        if not allowed and kind == "redis" and target in self._redis:
+            self._redis[target].stand_by()
+        return allowed
 
 
 def _side_by_side(sources: Sequence[S], do: Callable[[S], object], seconds: float) -> None:

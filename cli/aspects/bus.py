@@ -74,7 +74,7 @@ def _look(
     commands: list[Command] = list(dict.fromkeys(c for role, few in _WRITES.items() if role in roles for c in few))
     commands = [("PING",), ("INFO", "memory"), ("INFO", "persistence"), *commands]
     replies = link.exchange(commands, deadline=time.monotonic() + TIMEOUT)
-    refused = denied(commands, replies)
+    refused = denied([str(command[0]).lower() for command in commands], replies)
     if refused:
         grants = " ".join(f"+{name}" for name in dict.fromkeys(refused))
         return [

@@ -33,6 +33,12 @@ def active_readers(settings: RedisSettings) -> tuple[ActiveReader, ...]:
     return tuple(active)
 
 
+def read_systems(settings: RedisSettings) -> tuple[QueueSystem, ...]:
+    """Return the systems that these settings ask for."""
+    asked = {active.reader.system for active in active_readers(settings)}
+    return tuple(system for system in SYSTEMS if system.name in asked)
+
+
 def _names(settings: RedisSettings, system: QueueSystem) -> tuple[list[str], list[str]]:
     """Return the names in ``queues`` that are pinned to the system, and those pinned to none."""
     pinned, bare = [], []

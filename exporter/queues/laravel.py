@@ -83,6 +83,10 @@ class LaravelReader(Reader):
         """Return the queue's name without prefix and braces."""
         return clean(self._split(handle)[1])
 
+    def prefix(self, handle: bytes) -> bytes:
+        """Return what stands before ``queues:``."""
+        return self._split(handle)[0]
+
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches."""
         if found is not self._found:

@@ -1,7 +1,7 @@
 """Names of queues that belong to several applications in one Redis: a prefix each, and a label that tells them apart."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from depthgauge.names import clean
 
@@ -34,3 +34,21 @@ def labels(queues: Iterable[tuple[bytes, bytes]], *, between: bytes = b":") -> M
         (prefix, name): clean(name if owners[name] == 1 else (prefix + between + name if name else prefix))
         for prefix, name in each
     }
+
+
+class FoundQueue(NamedTuple):
+    """A queue that was found, for people."""
+
+    system: str
+    name: str
+    """The bare name, cleaned."""
+    prefix: str | None
+    by: str
+    """What has told it: a key and its type, or the set of names."""
+
+
+def label_in(label: str, found: FoundQueue) -> bool:
+    """Say whether a ``queue`` label is that of a queue that was found: its name, with or without the prefix before it."""
+    return label == found.name or (
+        bool(found.prefix) and label.startswith(found.prefix or "") and label.endswith(found.name)
+    )

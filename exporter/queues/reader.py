@@ -61,6 +61,9 @@ class QueueReader(Protocol):
     def name(self, handle: bytes) -> str:
         """Return the queue's bare name, cleaned: what ``include`` and ``exclude`` are matched with."""
 
+    def prefix(self, handle: bytes) -> bytes | None:
+        """Return the prefix to configure for the application this queue belongs to; None for a system without prefixes."""
+
     def told_by(self, handle: bytes) -> str:
         """Return the key of the set of names that tells this handle; empty where only keys tell it."""
 
@@ -95,7 +98,12 @@ class Reader:
 
     def name(self, handle: bytes) -> str:
         """Return the name of a handle that is a name, or prefix and name."""
-        return clean(handle.rpartition(b"\0")[2])
+        return clean(handle.partition(b"\0")[2] or handle)
+
+    def prefix(self, handle: bytes) -> bytes | None:
+        """Return the prefix of a handle that is prefix and name."""
+        prefix, between, _ = handle.partition(b"\0")
+        return prefix if between else None
 
     def told_by(self, handle: bytes) -> str:  # noqa: ARG002  the protocol's signature
         """Return nothing: there is no set of names."""

@@ -41,7 +41,8 @@ class Tally:
             del known[next(iter(known))]
         if len(self._totals) >= MOST:
             oldest = next(iter(self._totals))
-            del self._totals[oldest], self._lives[oldest]
+            del self._totals[oldest]
+            self._lives.pop(oldest, None)
         self._lives[key], self._totals[key] = known, total
         return total
 

@@ -3,15 +3,18 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from depthgauge.errors import SourceError
+from depthgauge.names import clean
 from depthgauge.redis_link import kind_of_code
 from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import Secret, masked
 from exporter.queues.reader import QueueReader, converse
+from exporter.sources.findings import Findings
 from exporter.sources.refusals import OF_THE_SERVER, Refusals
 
 log = logging.getLogger(__name__)
@@ -25,8 +28,6 @@ SHARE: Final = 0.01
 CALL_TIMEOUT: Final = 5.0
 MAX_KEYS: Final = 1_000_000
 """Keys looked at in one walk; the next one goes on where it stopped."""
-MAX_FOUND: Final = 20_000
-"""Queues remembered for each system."""
 
 _PAGE: Final = 1000
 _PAUSE: Final = 0.005
@@ -38,7 +39,7 @@ _SOON: Final = 10.0
 class Discovery:
     """Knows the queues found so far: one that was found once stays, though its keys vanish when it is empty.
 
-    The thread starts with the first :meth:`use` and walks only while the exporter keeps using what it finds.
+    ``admits`` says of a queue's bare name whether it is wanted at all. The thread starts with the first :meth:`use` and walks only while the exporter keeps using what it finds.
     """
 
     def __init__(
@@ -49,10 +50,13 @@ class Discovery:
         *,
         interval: float = INTERVAL,
         max_keys: int = MAX_KEYS,
+        admits: Callable[[str], bool] = lambda _: True,
+        state_dir: Path | None = None,
+        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.found: dict[str, tuple[bytes, ...]] = {reader.system: () for reader in readers}
-        """Handles by system; each tuple is replaced, never changed."""
+        systems = [reader.system for reader in readers]
+        self.findings = Findings(target, masked(url.reveal()), systems, state_dir=state_dir, clock=clock)
         self.run_id: str | None = None
         """The server's run id when last asked; None while unknown."""
         self.time_offset: float | None = None
@@ -61,7 +65,7 @@ class Discovery:
         """Why the last walk could not see everything; None if it could."""
         self._target = target
         self._readers = tuple(readers)
-        self._handles: dict[str, dict[bytes, None]] = {reader.system: {} for reader in readers}
+        self._admits = admits
         self._interval = interval
         self._max_keys = max_keys
         self._monotonic = monotonic
@@ -76,8 +80,14 @@ class Discovery:
         self._done = 0
         self._used = False
         self._soon = False
-        self._full: set[str] = set()
         self._thread: threading.Thread | None = None
+        by_system = {reader.system: reader for reader in readers}
+        self.findings.load(lambda system, handle: admits(by_system[system].name(handle)))
+
+    @property
+    def found(self) -> dict[str, tuple[bytes, ...]]:
+        """Handles by system; each tuple is replaced, never changed."""
+        return self.findings.handles
 
     def use(self) -> None:
         """Say that the findings are being used; the first time this starts the first walk."""
@@ -154,6 +164,9 @@ class Discovery:
         finally:
             # The next walk is minutes away: the server need not keep a connection for it.
             self._link.close()
+        if not problems and self._cursor == b"0":
+            self.findings.forget()
+        self.findings.save()
         problem = problems[0] if problems else None
         if problem is not None and problem != self.problem and not self._stop.is_set():
             log.warning(
@@ -192,7 +205,7 @@ class Discovery:
 
         named = converse(ask, [reader.discover() for reader in self._readers])
         for reader, handles in zip(self._readers, named, strict=True):
-            self._add(reader.system, handles)
+            self._add(reader, ((handle, f"named in {reader.told_by(handle)}") for handle in handles))
         return problems
 
     def _scan(self) -> list[str]:
@@ -232,32 +245,14 @@ class Discovery:
         if not candidates:
             return None
         kinds = self._exchange([("TYPE", key) for _, key in candidates])
-        found: dict[str, list[bytes]] = {}
         for (reader, key), kind in zip(candidates, kinds, strict=True):
             handle = reader.recognise(key, kind) if isinstance(kind, bytes) else None
-            if handle is not None:
-                found.setdefault(reader.system, []).append(handle)
-        for system, handles in found.items():
-            self._add(system, handles)
+            if handle is not None and isinstance(kind, bytes):
+                self._add(reader, [(handle, f"{kind.decode('ascii', 'replace')} {clean(key)}")])
         return next((kind.message for kind in kinds if isinstance(kind, ReplyError)), None)
 
-    def _add(self, system: str, handles: Sequence[bytes]) -> None:
-        known = self._handles[system]
-        before = len(known)
-        for handle in handles:
-            if len(known) >= MAX_FOUND and handle not in known:
-                if system not in self._full:
-                    self._full.add(system)
-                    log.warning(
-                        "redis %s: more than %d %s queues; further ones are not read unless they are configured",
-                        self._target,
-                        MAX_FOUND,
-                        system,
-                    )
-                break
-            known[handle] = None
-        if len(known) > before:
-            self.found[system] = tuple(known)
+    def _add(self, reader: QueueReader, handles: Iterable[tuple[bytes, str]]) -> None:
+        self.findings.add(reader.system, (each for each in handles if self._admits(reader.name(each[0]))))
 
 
 def unix_time(reply: Reply) -> float | None:

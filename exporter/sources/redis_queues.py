@@ -5,15 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from depthgauge.errors import ErrorKind, SourceError
+from depthgauge.names import clean
 from depthgauge.redis_link import kind_of_code
 from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.snapshot import Queue, RedisQueues
 from exporter.queues.active import active_readers
+from exporter.queues.naming import FoundQueue
 from exporter.queues.reader import Conversation, converse
 from exporter.settings import RedisSettings
 from exporter.sources.discovery import INTERVAL, Discovery, unix_time
@@ -43,6 +46,7 @@ class RedisQueuesSource:
         timeout: float,
         monotonic: Callable[[], float] = time.monotonic,
         discovery_interval: float = INTERVAL,
+        state_dir: Path | None = None,
     ) -> None:
         self.target = settings.name
         self._settings = settings
@@ -57,10 +61,13 @@ class RedisQueuesSource:
             settings.url,
             [active.reader for active in self._active],
             interval=discovery_interval,
+            admits=self._admits,
+            state_dir=state_dir,
             monotonic=monotonic,
         )
         self._offset: float | None = None
         self._first = True
+        self._stood_by = False
         self._connects = 1
         self._known: tuple[tuple[str, str], ...] = ()
         self._doubles: set[tuple[str, str]] = set()
@@ -69,6 +76,10 @@ class RedisQueuesSource:
     def collect(self) -> RedisQueues:
         """Read all queues once; raise SourceError if the server cannot be read."""
         deadline = self._monotonic() + self._timeout
+        if self._stood_by:
+            self._stood_by = False
+            for active in self._active:
+                active.reader.rebase()
         self.discovery.use()
         if self._first:
             self._first = False
@@ -87,6 +98,20 @@ class RedisQueuesSource:
         """Return system and name of every queue in the last reading; safe to call from any thread."""
         with self._lock:
             return self._known
+
+    def found_by(self) -> Sequence[FoundQueue]:
+        """Return every queue that was found, and what has told it."""
+        found = []
+        for reader in (active.reader for active in self._active):
+            for handle in self.discovery.found[reader.system]:
+                prefix, by = reader.prefix(handle), self.discovery.findings.by(reader.system, handle)
+                told = None if prefix is None else clean(prefix)
+                found.append(FoundQueue(reader.system, reader.name(handle), told, by or ""))
+        return found
+
+    def stand_by(self) -> None:
+        """Note that another exporter reads this Redis now: what its workers do meanwhile is for that one to count."""
+        self._stood_by = True
 
     def discover_now(self, deadline: float) -> bool:
         """Look for queues at once and wait until ``deadline`` (monotonic) for the end; say whether it came."""
@@ -111,6 +136,13 @@ class RedisQueuesSource:
             *(reader.read(found[reader.system], now) for reader in readers),
         ]
         return [queue for queues in converse(exchange, conversations) for queue in queues]
+
+    def _admits(self, name: str) -> bool:
+        """Say whether a queue that was found is wanted."""
+        include = self._settings.include
+        return (not include or any(pattern.fullmatch(name) for pattern in include)) and not any(
+            pattern.fullmatch(name) for pattern in self._settings.exclude
+        )
 
     def _distinct(self, queues: Sequence[Queue]) -> Sequence[Queue]:
         """Return each queue once: two series of one name would cost Prometheus the whole scrape."""

@@ -1,12 +1,13 @@
 """What ``depthgauge check`` says of Redis and of the bus, against real servers."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from cli.aspects import bus, redis_servers
-from cli.aspects.finding import Status
+from cli.aspects.finding import Finding, Status
 from cli.schema import Role
 from depthgauge.secrets import Secret
 from depthgauge.settings import BusSettings
@@ -26,23 +27,48 @@ def set_user(server: RedisServer, name: str, *rules: str) -> None:
 # Redis
 
 
-@pytest.mark.parametrize(
-    ("rules", "missing"),
-    [
-        (
-            "+time +info +scan +type +llen +lindex +zcard +zcount +zrange +select",
-            "lrange, scard, smembers, sscan, hmget, exists",
-        ),
-        ("+@read +select", "time, info"),
-    ],
-)
-def test_commands_that_the_user_may_not_run(rules: str, missing: str, redis_server: RedisServer) -> None:
-    set_user(redis_server, "reader", "on", ">pw", "~*", *rules.split())
-    url = Secret(f"redis://reader:pw@127.0.0.1:{redis_server.port}/0")
-    finding = only(redis_servers.look(RedisSettings(name="r", url=url)).findings)
+BASE = "+time +info +scan +type +select"
+
+
+def look_as(server: RedisServer, rules: str, **settings: Any) -> Sequence[Finding]:
+    set_user(server, "reader", "reset", "on", ">pw", "~*", *rules.split())
+    url = Secret(f"redis://reader:pw@127.0.0.1:{server.port}/0")
+    return redis_servers.look(RedisSettings(name="r", url=url, **settings)).findings
+
+
+def test_commands_that_the_user_may_not_run(redis_server: RedisServer) -> None:
+    finding = only(look_as(redis_server, "+@read +select"))
     assert finding.status is Status.ERROR
-    assert finding.message == f"this user may not run {missing}"
-    assert finding.hint == "ACL SETUSER … " + " ".join(f"+{name}" for name in missing.split(", "))
+    assert finding.message == "this user may not run info, time"
+    assert finding.hint == "ACL SETUSER … +info +time"
+
+
+def test_commands_that_the_systems_in_use_need(redis_server: RedisServer) -> None:
+    redis_server.client().rpush("laravel_database_queues:emails", "{}")
+    first, *_ = look_as(redis_server, f"{BASE} +llen +lindex +zcard +zrange", systems=("laravel",))
+    assert first.status is Status.ERROR
+    assert first.message == "this user may not run zcount"
+    assert first.hint == "ACL SETUSER … +zcount"
+    first, *_ = look_as(redis_server, f"{BASE} +llen +lindex +zcard +zrange")
+    assert first.status is Status.ERROR, "it was found"
+    assert "zcount" in first.message
+    first, *_ = look_as(redis_server, f"{BASE} +lindex", systems=("rq",))
+    assert first.status is Status.ERROR, "a system that is named is in use"
+    assert {"exists", "llen", "sscan"} <= set(first.message.removeprefix("this user may not run ").split(", "))
+
+
+def test_commands_that_only_systems_nobody_uses_would_need(redis_server: RedisServer) -> None:
+    redis_server.client().rpush("laravel_database_queues:emails", "{}")
+    rules = f"{BASE} +llen +lindex +zcard +zcount +zrange"
+    findings = look_as(redis_server, rules)
+    assert Status.ERROR not in {finding.status for finding in findings}
+    first = findings[0]
+    assert first.status is Status.WARNING
+    assert "rq" in first.message
+    assert "sscan" in first.message
+    assert "laravel" not in first.message
+    quiet = look_as(redis_server, rules, systems=("laravel",))
+    assert {finding.status for finding in quiet} == {Status.OK}
 
 
 def test_commands_of_systems_that_are_not_read_are_not_asked_for(redis_server: RedisServer) -> None:

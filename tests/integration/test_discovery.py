@@ -10,7 +10,7 @@ import pytest
 from depthgauge.secrets import Secret
 from exporter.queues.laravel import LaravelReader
 from exporter.settings import PrefixSettings
-from exporter.sources import discovery
+from exporter.sources import discovery, findings
 from exporter.sources.discovery import Discovery
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import RedisServer
@@ -118,7 +118,7 @@ def test_random_queue_names_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(discovery, "MAX_FOUND", 50)
+    monkeypatch.setattr(findings, "MAX_FOUND", 50)
     pipe = redis_server.client().pipeline(transaction=False)
     for number in range(500):
         pipe.rpush(f"{P}q{number}", "x")

@@ -71,7 +71,10 @@ class Sentinel:
 
     def sees_replicas(self, count: int) -> bool:
         """Say whether it sees so many replicas that are up."""
-        told = [dict(zip(each[::2], each[1::2], strict=True)) if isinstance(each, list) else each for each in self.ask("REPLICAS", SERVICE)]
+        told = [
+            dict(zip(each[::2], each[1::2], strict=True)) if isinstance(each, list) else each
+            for each in self.ask("REPLICAS", SERVICE)
+        ]
         names = [{_text(name): _text(value) for name, value in each.items()} for each in told]
         up = [each for each in names if each["flags"] == "slave" and each["master-link-status"] == "ok"]
         return len(up) == count

@@ -76,7 +76,7 @@ MISTAKES = {
     "no duration": ("[sink]\nretention.raw='30x'\n", 2, "sink.retention.raw", "is no duration"),
     "duration bounds": ("[sink]\nretention.raw='1m'\n", 2, "sink.retention.raw", '"1h" to "100y"'),
     "choice": ("[log]\nlevel='loud'\n", 2, "log.level", "is 'loud', allowed are debug, info, warn, error"),
-    "system": ("[[redis]]\nsystems=['sidekik']\n", 2, "redis.systems", "allowed are auto, laravel, rq, list, zset"),
+    "system": ("[[redis]]\nsystems=['sidekik']\n", 2, "redis.systems", "allowed are auto, laravel, celery, rq, sidekiq"),
     "regex": ("[[supervisor]]\nurl='unix:///s'\n[[supervisor.queues]]\nprogram='('\n", 4, "supervisor.queues.program",
               "is no regular expression: missing )"),
     "rule without queues": ("[[supervisor]]\nurl='unix:///s'\n[[supervisor.queues]]\nprogram='a'\n", 3,

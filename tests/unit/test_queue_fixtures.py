@@ -27,6 +27,8 @@ def reply_of(value: Any) -> Reply:
     if isinstance(value, dict):
         if "too_large" in value:
             return TooLarge(value["too_large"])
+        if "hex" in value:
+            return bytes.fromhex(value["hex"])
         return ReplyError(value["error"].partition(" ")[0], value["error"])
     assert value is None or isinstance(value, int)
     return value

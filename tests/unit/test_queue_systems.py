@@ -10,10 +10,10 @@ from depthgauge.secrets import Secret
 from exporter.command_lines import COMMAND_LINES
 from exporter.queues import SYSTEMS
 from exporter.queues.active import active_readers
-from exporter.settings import ListSettings, PrefixSettings, RedisSettings, SortedSetSettings
+from exporter.settings import CelerySettings, ListSettings, PrefixSettings, RedisSettings, SortedSetSettings
 from tests.plugins.repo import repo_root
 
-SHARED = {"active", "system", "__init__", "reader", "payload", "heads"}
+SHARED = {"active", "system", "__init__", "reader", "payload", "heads", "naming", "tally"}
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "queues"
 NAMES = [system.name for system in SYSTEMS]
 
@@ -64,14 +64,12 @@ def test_every_system_has_its_section_in_the_docs() -> None:
 
 
 def test_command_lines_are_of_known_systems() -> None:
-    assert {line.system for line in COMMAND_LINES} == {"laravel", "rq"}
+    assert {line.system for line in COMMAND_LINES} <= set(NAMES)
 
 
 def test_auto_tries_what_can_be_discovered() -> None:
-    assert [(active.reader.system, active.always) for active in active_readers(settings())] == [
-        ("laravel", False),
-        ("rq", False),
-    ]
+    tried = {active.reader.system: active.always for active in active_readers(settings())}
+    assert tried == dict.fromkeys((name for name in NAMES if name not in {"list", "zset"}), False)
 
 
 def test_what_is_told_is_read_although_auto_does_not_try_it() -> None:
@@ -89,11 +87,36 @@ def test_what_is_told_is_read_although_auto_does_not_try_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("laravel", PrefixSettings(prefix="x")),
+        ("celery", CelerySettings(priority_steps=(0,))),
+        ("sidekiq", PrefixSettings(prefix="x")),
+        ("resque", PrefixSettings(prefix="x")),
+        ("bullmq", PrefixSettings(prefix="x")),
+        ("bull", PrefixSettings(prefix="x")),
+        ("dramatiq", PrefixSettings(prefix="x")),
+    ],
+)
+def test_settings_of_a_system_bring_it(name: str, option: object) -> None:
+    found = {
+        active.reader.system: active.always for active in active_readers(settings(systems=("list",), **{name: option}))
+    }
+    assert found == {name: True, "list": True}
+
+
 def test_a_pinned_name_brings_its_system_a_bare_one_does_not() -> None:
     pinned = {active.reader.system: active.always for active in active_readers(settings(queues=("rq:high", "low")))}
-    assert pinned == {"laravel": False, "rq": True}
+    assert [name for name, always in pinned.items() if always] == ["rq"]
     listed = {active.reader.system: active.always for active in active_readers(settings(queues=("list:jobs",)))}
-    assert listed == {"laravel": False, "rq": False, "list": True}
+    assert [name for name, always in listed.items() if always] == ["list"]
+
+
+def test_every_system_names_the_commands_it_sends() -> None:
+    for system in SYSTEMS:
+        assert system.commands, f"{system.name} names no commands"
+        assert all(name == name.lower() for name in system.commands)
 
 
 def test_a_name_with_a_colon_that_pins_no_system_is_bare() -> None:
@@ -103,5 +126,5 @@ def test_a_name_with_a_colon_that_pins_no_system_is_bare() -> None:
 
 
 def test_an_unknown_system_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"main.*kafka.*auto, laravel, rq, list, zset"):
+    with pytest.raises(ConfigError, match=r"main.*kafka.*auto, laravel, celery, rq"):
         active_readers(settings(systems=("kafka",)))
