@@ -19,8 +19,9 @@ from depthgauge.secrets import Secret, masked
 
 log = logging.getLogger(__name__)
 
-RECHECK: Final = 30.0
-"""Seconds after which the sentinels are asked again though all is well."""
+RECHECK: Final = 10.0
+"""Seconds after which the sentinels are asked again though all is well: an old master that lives on is made a replica only
+some ten seconds after the failover."""
 PATIENCE: Final = 2.0
 """Seconds that one sentinel has for its answer, less where little is left."""
 MAX_REPLICAS: Final = 100

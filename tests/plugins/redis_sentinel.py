@@ -92,13 +92,12 @@ def _text(value: object) -> str:
 
 
 class Pretender:
-    """Listens and answers whatever it is asked with the same bytes, or never."""
+    """Listens and answers what each connection asks with these bytes, one after the other, then hangs."""
 
-    def __init__(self, answer: bytes | None) -> None:
-        self._answer = answer
+    def __init__(self, answers: Sequence[bytes]) -> None:
+        self._answers = answers
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
-        self.asked = 0
         self._held: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -108,12 +107,11 @@ class Pretender:
             while True:
                 client, _ = self._listener.accept()
                 self._held.append(client)
-                self.asked += 1
-                if self._answer is not None:
-                    with contextlib.suppress(OSError):
-                        client.settimeout(2)
+                client.settimeout(2)
+                with contextlib.suppress(OSError):
+                    for answer in self._answers:
                         client.recv(4096)
-                        client.sendall(self._answer)
+                        client.sendall(answer)
 
     def close(self) -> None:
         """Stop listening."""
@@ -126,7 +124,7 @@ class Pretender:
 
 
 MakeSentinel: TypeAlias = Callable[..., Sentinel]
-MakePretender: TypeAlias = Callable[[bytes | None], Pretender]
+MakePretender: TypeAlias = Callable[..., Pretender]
 
 
 @pytest.fixture
@@ -145,11 +143,11 @@ def make_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSent
 
 @pytest.fixture
 def pretend() -> Iterator[MakePretender]:
-    """Give a function that starts a server which is none: ``pretend(b"garbage")``, ``pretend(None)`` never answers."""
+    """Give a function that starts a server which is none: ``pretend(b"+OK", b"garbage")``; ``pretend()`` never answers."""
     made: list[Pretender] = []
 
-    def make(answer: bytes | None) -> Pretender:
-        made.append(Pretender(answer))
+    def make(*answers: bytes) -> Pretender:
+        made.append(Pretender(answers))
         return made[-1]
 
     yield make
