@@ -162,9 +162,12 @@ class ClusterLink:
                 keyed.append(reply)
             elif isinstance(reply, ReplyError) and is_unanswered(reply) and not _is_scan(command):
                 raise SourceError(kind_of_code(reply.code), f"{self._shown}: {reply.message}")
-        down = [each for each in keyed if isinstance(each, ReplyError) and each.code == "CLUSTERDOWN"]
-        if down and len(down) + sum(map(is_unanswered, keyed)) == len(keyed):
-            raise SourceError(ErrorKind.UNREACHABLE, f"{self._shown}: the cluster is down: {down[0].message}")
+        errors = [each for each in keyed if isinstance(each, ReplyError)]
+        down = [each.message for each in errors if each.code == "CLUSTERDOWN"]
+        lost = [each.message for each in errors if is_unanswered(each)]
+        if down and len(down) + len(lost) == len(keyed):
+            told = "; ".join((*down[:1], *lost[:1]))
+            raise SourceError(ErrorKind.UNREACHABLE, f"{self._shown}: the cluster is down: {told}")
 
     def _page(self, command: Command, reply: Reply, slots: SlotMap, address: Address) -> Reply:
         """Return a page of SCAN with a cursor that leads on to the next master; a master that failed has an empty one."""

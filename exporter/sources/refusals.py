@@ -41,6 +41,9 @@ class Refusals:
         if (name, reply.code) in self._told or kind in OF_THE_SERVER:
             return
         self._told.add((name, reply.code))
+        advice = _ADVICE.get(kind, "")
+        if reply.code == "MOVED":
+            advice = "it is a node of a cluster: write redis+cluster:// in its URL"
         key = command[1] if len(command) > 1 else b""
         log.warning(
             "redis %s refuses %s %s: %s%s",
@@ -48,6 +51,6 @@ class Refusals:
             name,
             clean(key if isinstance(key, bytes) else str(key)),
             clean(reply.message),
-            f" ({_ADVICE[kind]})" if kind in _ADVICE else "",
+            f" ({advice})" if advice else "",
             extra={"reason": kind.value},
         )

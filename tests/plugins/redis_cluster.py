@@ -54,8 +54,8 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        """The URL, with the last master as its only seed."""
-        return f"redis+cluster://127.0.0.1:{self.masters[-1].port}"
+        """The URL, with the last two masters as seeds."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{master.port}" for master in self.masters[-2:])
 
     def start(self) -> "RedisCluster":
         """Start all nodes, each with a file that tells it the others, wait until all of them find the cluster whole."""

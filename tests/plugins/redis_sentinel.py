@@ -92,7 +92,10 @@ def _text(value: object) -> str:
 
 
 class Pretender:
-    """Listens and answers what each connection asks with these bytes, one after the other, then hangs."""
+    """Listens and answers what each connection asks with these bytes, one after the other, then hangs.
+
+    ``{port}`` in an answer is its own port.
+    """
 
     def __init__(self, answers: Sequence[bytes]) -> None:
         self._answers = answers
@@ -111,13 +114,16 @@ class Pretender:
                 with contextlib.suppress(OSError):
                     for answer in self._answers:
                         client.recv(4096)
-                        client.sendall(answer)
+                        client.sendall(answer.replace(b"{port}", b"%d" % self.port))
 
     def close(self) -> None:
         """Stop listening."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for client in tuple(self._held):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
         for client in self._held:
             client.close()
