@@ -52,7 +52,9 @@ _BY_TYPE: Final[tuple[tuple[tuple[type[BaseException], ...], ErrorKind], ...]] =
     ((redis.exceptions.InvalidResponse,), ErrorKind.GARBAGE),
 )
 
-_BY_FILES: Final = frozenset({ErrorKind.SOCKET_MISSING, ErrorKind.PERMISSION_DENIED, ErrorKind.TLS})
+_BY_FILES: Final = frozenset(
+    {ErrorKind.SOCKET_MISSING, ErrorKind.PERMISSION_DENIED, ErrorKind.TLS, ErrorKind.UNREACHABLE}
+)
 """Kinds that a certificate or key which cannot be read shows as, too."""
 
 _HINTS: Final = {
