@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import pytest
 from redis.crc import key_slot
 
-from depthgauge import redis_link
 from depthgauge.errors import ErrorKind, SourceError
 from depthgauge.redis_cluster import ClusterLink
+from depthgauge.redis_link import Link
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import Secret
 from exporter.settings import RedisSettings
@@ -82,13 +82,13 @@ def test_queues_of_all_masters_are_found_and_read_in_few_round_trips(
     assert {queue.head_eligible_at for queue in found.values()} == {datetime(2026, 1, 1, tzinfo=UTC)}
     assert source.discovery.problem is None
     trips: list[object] = []
-    exchange = redis_link.exchange
+    exchange = Link._exchange
 
-    def counted(connection: Any, *args: Any, **options: Any) -> list[Reply]:
+    def counted(link: Link, connection: Any, *args: Any) -> list[Reply]:
         trips.append(connection.port)
-        return exchange(connection, *args, **options)
+        return exchange(link, connection, *args)
 
-    monkeypatch.setattr(redis_link, "exchange", counted)
+    monkeypatch.setattr(Link, "_exchange", counted)
     source.discovery.close()
     assert waiting(read(source)) == dict.fromkeys(names, 2)
     assert set(trips) == {master.port for master in cluster.masters}
@@ -99,13 +99,15 @@ def test_scan_walks_every_master_once(cluster: RedisCluster, make_link: MakeLink
     keys = {f"k{each}".encode() for each in range(200)}
     for key in keys:
         cluster.at(key.decode()).set(key, "x")
-    link, cursor, seen = make_link(cluster.url), b"0", list[Reply]()
+    link, cursor = make_link(cluster.url), b"0"
+    seen: list[Reply] = []
     while True:
         (page,) = send(link, ("SCAN", cursor, "COUNT", 20))
         assert isinstance(page, list)
-        cursor, found = page
-        assert isinstance(cursor, bytes)
+        following, found = page
+        assert isinstance(following, bytes)
         assert isinstance(found, list)
+        cursor = following
         seen += found
         if cursor == b"0":
             break
@@ -121,7 +123,8 @@ def test_slots_on_the_move_are_followed(cluster: RedisCluster, make_source: Make
     everything = waiting(read(source))
 
     def move(here: ClusterNode, there: ClusterNode, *keys: str) -> None:
-        here.client().execute_command("MIGRATE", "127.0.0.1", there.port, "", 0, 5000, "KEYS", *keys)
+        client: Any = here.client()
+        client.execute_command("MIGRATE", "127.0.0.1", there.port, "", 0, 5000, "KEYS", *keys)
 
     other.cluster("SETSLOT", slot, "IMPORTING", one.id)
     one.cluster("SETSLOT", slot, "MIGRATING", other.id)

@@ -52,7 +52,8 @@ def replicated(make_redis: MakeRedis) -> tuple[RedisServer, RedisServer]:
 
 def test_servers_and_databases_do_not_mix(make_redis: MakeRedis, make_inputs: MakeInputs) -> None:
     servers = [make_redis(), make_redis()]
-    text, expected = "supervisor = []\n", {}
+    text = "supervisor = []\n"
+    expected: dict[str, int] = {}
     for server in servers:
         for database in (0, 3):
             name = f"{'one' if server is servers[0] else 'two'}-{database}"

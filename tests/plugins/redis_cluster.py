@@ -24,8 +24,10 @@ class ClusterNode(RedisServer):
     def __init__(self, folder: Path, *, options: Sequence[str], binary: str | None) -> None:
         self.bus_port = free_port()
         self.id = secrets.token_hex(20)
-        own = ("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port))
-        own += ("--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0")
+        own = [
+            *("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)),
+            *("--cluster-node-timeout", str(NODE_TIMEOUT), "--repl-diskless-sync-delay", "0"),
+        ]
         super().__init__(folder, options=(*own, *options), binary=binary)
 
     def cluster(self, *words: str | int) -> Any:
