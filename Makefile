@@ -52,6 +52,8 @@ lock: $(LOCK_TOOLS)/.made  ## Choose exact versions anew where pyproject.toml as
 	@$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml requirements/also.in
 	@$(COMPILE) --extra demo -c requirements/test.txt --output-file requirements/demo.txt pyproject.toml requirements/also.in
 	@$(COMPILE) -c requirements/test.txt --output-file requirements/runtime.txt pyproject.toml requirements/also.in
+	@$(COMPILE) --output-file requirements/systems.txt requirements/systems.in
+	@$(COMPILE) --output-file requirements/systems-redis5.txt requirements/systems-redis5.in
 
 clean:  ## Delete what was made here (Debian 13 for the tests stays in ~/.cache/depthgauge)
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

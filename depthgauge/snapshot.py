@@ -23,7 +23,7 @@ from msgspec import Struct, field
 from depthgauge.health import Database, Machine, Probe, RedisServer
 from depthgauge.parts import Part
 
-VERSION: Final = "1.2"
+VERSION: Final = "1.3"
 
 EXPIRY_INTERVALS: Final = 3
 """A part older than this many intervals is no longer shown (metrics) and its ``…_up`` says 0."""
@@ -107,7 +107,7 @@ class QueueWorkers(Struct, frozen=True, kw_only=True):
 
 
 class WorkerProcesses(Struct, frozen=True, kw_only=True):
-    """RUNNING worker processes of one supervisor, each counted once whatever the number of its queues."""
+    """RUNNING worker processes of one supervisor, each once whatever the number of its queues; also of unknown ones."""
 
     redis: str
     system: str
@@ -168,6 +168,8 @@ class Queue(Struct, frozen=True, kw_only=True):
     """True counters only; a trimmed set is in :class:`KeptJobs`."""
     processing_seconds: float | None = None
     """Mean processing time of recent jobs."""
+    throughput: float | None = None
+    """Jobs completed a second since the reading before, by ``completed_total``."""
     registry_workers: int | None = None
     registry_workers_busy: int | None = None
     """From the queue system's own registry."""

@@ -4,10 +4,14 @@ A total is the sum over the queues that have the number: 0 where there is no que
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from depthgauge.snapshot import LiveJobs, Queue
+
+HORIZON: Final = "horizon"
+"""The system whose kept jobs are Laravel's, listed once more."""
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -28,8 +32,11 @@ class Totals(Struct, frozen=True, kw_only=True):
     failed_by_queue: Mapping[str, int]
 
 
-def totals_of(queues: Iterable[Queue] | None) -> Totals:
-    """Return the totals of queues, each of which is there once; None is for queues that nobody could read."""
+def totals_of(queues: Iterable[Queue] | None, *, tables: bool = False) -> Totals:
+    """Return the totals of queues, each of which is there once; None is for queues that nobody could read.
+
+    Where applications' tables of failed jobs are read (``tables``), Horizon's own list of the same jobs does not count.
+    """
     if queues is None:
         return Totals(
             pending=None,
@@ -42,7 +49,9 @@ def totals_of(queues: Iterable[Queue] | None) -> Totals:
         )
     each = list(queues)
     waiting = [queue.live.waiting for queue in each]
-    failed = [_plus(queue.kept.failed, queue.kept.dead) for queue in each]
+    failed = [
+        None if tables and queue.system == HORIZON else _plus(queue.kept.failed, queue.kept.dead) for queue in each
+    ]
     names = [queue.name for queue in each]
     return Totals(
         pending=_total(waiting),

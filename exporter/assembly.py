@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -13,13 +13,14 @@ from exporter.collect import Collector, Identity, Leases, source_timeout
 from exporter.command_lines import COMMAND_LINES
 from exporter.event_source import EventSource
 from exporter.health_sources import Closable, Health
-from exporter.queues import SYSTEMS
-from exporter.settings import ExporterSettings
+from exporter.places import Place
+from exporter.queues.active import active_readers
+from exporter.settings import ExporterSettings, RedisSettings
 from exporter.sources.processes import ResourceReader
 from exporter.sources.redis_queues import RedisQueuesSource
 from exporter.sources.supervisor import SupervisorSource
 from exporter.sources.supervisor_rpc import Timeouts
-from exporter.workers import WorkerMap
+from exporter.workers import Unmapped, WorkerMap
 
 PROC: Final = Path("/proc")
 S = TypeVar("S", bound=Closable)
@@ -60,16 +61,16 @@ class Assembly:
         self._workers = WorkerMap(
             rules={each.name: each.rules for each in settings.supervisors},
             command_lines=COMMAND_LINES,
-            redises=settings.redis,
-            systems=[system.name for system in SYSTEMS if system.auto],
+            places=[_place(each) for each in settings.redis],
             known=self._known,
         )
+        self._supervisors = [
+            SupervisorSource(each, timeouts=Timeouts(total=timeout), clock=clock, monotonic=time.monotonic)
+            for each in settings.supervisors
+        ]
         self.collector = Collector(
             Identity(host=settings.host, run_id=run_id, interval=settings.interval),
-            supervisors=[
-                SupervisorSource(each, timeouts=Timeouts(total=timeout), clock=clock, monotonic=time.monotonic)
-                for each in settings.supervisors
-            ],
+            supervisors=self._supervisors,
             redis=self.redis,
             enrich=self._enrich,
             leases=StandBy(leases, self.redis),
@@ -94,11 +95,39 @@ class Assembly:
         self.collector.close()
         _side_by_side([*self.redis, *self._health.closable], lambda each: each.close(), timeout)
 
-    def _enrich(self, supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
-        return self._workers.fill(self._resources.read(supervisors, peers), self._resources)
+    @property
+    def unmapped(self) -> frozenset[Unmapped]:
+        """Return the workers that could not be joined with a queue when their supervisors were last read."""
+        return self._workers.unmapped
 
-    def _known(self, system: str, queue: str) -> Sequence[str]:
-        return [each.target for each in self.redis if (system, queue) in each.known()]
+    @property
+    def commands(self) -> Mapping[str, Mapping[tuple[str, str], str]]:
+        """Return what each supervisor has told of its programs' commands, by group and name; they may hold secrets."""
+        return {each.target: each.commands for each in self._supervisors}
+
+    def _enrich(self, supervisors: Sequence[Supervisor], peers: Mapping[str, int | None]) -> Sequence[Supervisor]:
+        local = self._resources.read(supervisors, peers)
+        filled = self._workers.fill(local, self._resources, self.commands)
+        read = {each.name for each in supervisors}
+        for source in self._supervisors:
+            if source.target in read:
+                source.wants_commands = source.target in self._workers.unclear
+        for redis in self.redis:
+            if redis.target in self._workers.compared:
+                redis.look()
+        return filled
+
+    def _known(self, redis: str) -> Collection[tuple[str, str]] | None:
+        return next((each.known() for each in self.redis if each.target == redis), None)
+
+
+def _place(settings: RedisSettings) -> Place:
+    active = active_readers(settings)
+    return Place(
+        settings.name,
+        frozenset(each.reader.system for each in active),
+        frozenset(each.reader.system for each in active if each.always),
+    )
 
 
 class StandBy:

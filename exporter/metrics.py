@@ -182,7 +182,10 @@ PROCESSING: Final = Metric(
 WORKER_PROCESSES: Final = Metric(
     name="jobqueue_worker_processes",
     type="gauge",
-    help="RUNNING worker processes on this host, each counted once whatever the number of its queues.",
+    help=(
+        "RUNNING worker processes on this host, each counted once whatever the number of its queues, "
+        "also where these are not known."
+    ),
     labels=("redis", "system"),
 )
 QUEUES_UNREADABLE: Final = Metric(

@@ -65,7 +65,8 @@ def view_of(snapshots: Sequence[Snapshot], *, listed: Iterable[str] = (), source
         for supervisor in snapshot.supervisors
         for each in supervisor.worker_processes
     ]
-    totals = totals_of(found.values() if found or read else None)
+    tables = any(snapshot.failed_jobs_in for snapshot in alive)
+    totals = totals_of(found.values() if found or read else None, tables=tables)
     if not all(knows_failed(snapshot, lambda _: True) for snapshot in alive):
         # What is left would look like all there is.
         totals = structs.replace(totals, failed=None, failed_by_queue={})
@@ -124,6 +125,7 @@ def _largest(old: Queue, new: Queue) -> Queue:
         completed_total=_max(old.completed_total, new.completed_total),
         failed_total=_max(old.failed_total, new.failed_total),
         processing_seconds=_max(old.processing_seconds, new.processing_seconds),
+        throughput=_max(old.throughput, new.throughput),
         registry_workers=_max(old.registry_workers, new.registry_workers),
         registry_workers_busy=_max(old.registry_workers_busy, new.registry_workers_busy),
         paused=new.paused if new.paused is not None else old.paused,

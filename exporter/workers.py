@@ -1,52 +1,31 @@
-"""Which RUNNING processes serve which queues: a rule of the configuration first, then the command line.
+"""Which RUNNING processes serve which queues.
 
-A queue's name alone does not say in which Redis it lives. A process is mapped only where that is certain; otherwise it
-stays unmapped, is named once in the log, and shows in ``WorkerMap.unmapped``: never a guess.
+A rule of the configuration comes first, then the command line (claims.py), and where that tells too little, the command
+in supervisord's own settings. A queue's name alone does not say in which Redis it lives (places.py). A process is mapped
+only where all is certain; otherwise it stays unmapped, is named once in the log, and shows in ``WorkerMap.unmapped``:
+never a guess.
 """
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
-from depthgauge.names import clean
 from depthgauge.snapshot import Process, ProcessState, QueueWorkers, ServedQueue, Supervisor, WorkerProcesses
+from exporter.claims import Claim, Key, ProcessTable, Recogniser, better, distinct
 from exporter.command_lines.reader import CommandLine
-from exporter.settings import QueueRule, RedisSettings
+from exporter.places import Known, Place, Places, Spot
+from exporter.settings import QueueRule
 
-AUTO: Final = "auto"
 _NUMBER: Final = re.compile(r"[-_.]?\d+")
 
 log = logging.getLogger(__name__)
 
-Known = Callable[[str, str], Sequence[str]]
-"""Given a system and a queue: the names of the Redis servers in which that queue is known, configured or seen."""
-
-
-class ProcessTable(Protocol):
-    """What is known of the processes of this host: see ``exporter.sources.processes.ResourceReader``."""
-
-    def command_lines(self, pids: Iterable[int]) -> Mapping[int, tuple[str, ...]]:
-        """Return the arguments of these processes; those that cannot be read are left out."""
-
-    def descendants(self, pid: int) -> Sequence[int]:
-        """Return the pids below this one, nearest first."""
-
-
-class Claim(NamedTuple):
-    """What a rule or a command line says: these queues, of this system and Redis as far as they are told."""
-
-    queues: tuple[str, ...]
-    system: str | None = None
-    redis: str | None = None
-    told: bool = False
-    """Whether a user said so, which goes above what this program would think possible."""
-
 
 class Unmapped(NamedTuple):
-    """A process that serves a queue of which it is not certain where it lives."""
+    """A worker of which it is not certain where its queue lives, or with an empty queue where its system does."""
 
     supervisor: str
     group: str
@@ -58,79 +37,103 @@ class Unmapped(NamedTuple):
 class _Mapped:
     """What one supervisor's processes have been mapped to so far: these stay at 0 once nobody serves them."""
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Sequence[CommandLine]) -> None:
         self.queues: dict[ServedQueue, int] = {}
-        self.systems: dict[tuple[str, str], int] = {}
-        self.command_lines: dict[tuple[str, str, int, object], Claim] = {}
+        self.systems: dict[Spot, int] = {}
+        self.unmapped: set[Unmapped] = set()
+        self.told: set[Unmapped] = set()
+        self.recogniser = Recogniser(readers)
+        self.is_unclear = False
 
-    def reset(self) -> None:
+    def begin(self) -> None:
         self.queues = dict.fromkeys(self.queues, 0)
         self.systems = dict.fromkeys(self.systems, 0)
+        self.is_unclear = False
 
-    def add(self, served: Iterable[ServedQueue]) -> None:
-        systems = set()
+    def add(self, served: Iterable[ServedQueue], spots: Iterable[Spot]) -> None:
         for queue in served:
             self.queues[queue] = self.queues.get(queue, 0) + 1
-            systems.add((queue.redis, queue.system))
-        for key in systems:
-            self.systems[key] = self.systems.get(key, 0) + 1
+        for spot in spots:
+            self.systems[spot] = self.systems.get(spot, 0) + 1
+
+    def end(self, unmapped: set[Unmapped]) -> None:
+        # At the start nobody has looked into a Redis yet: what is unmapped twice is worth a line.
+        fresh: dict[tuple[str | None, str], list[Unmapped]] = {}
+        for item in sorted((unmapped & self.unmapped) - self.told, key=lambda each: (each.group, each.process)):
+            fresh.setdefault((item.system, item.queue), []).append(item)
+            self.told.add(item)
+        for (system, queue), (first, *others) in fresh.items():
+            log.warning(
+                "%s: %s:%s%s serves %s, but it is not certain where that is: give it a rule with redis, system and queues",
+                first.supervisor,
+                first.group,
+                first.process,
+                f", like {len(others)} others," if others else "",
+                f"queue {queue!r}" if queue else system,
+            )
+        self.told &= unmapped
+        self.unmapped = unmapped
+        self.recogniser.forget()
 
 
 class WorkerMap:
-    """Joins processes with queues, and remembers what it once joined.
-
-    ``rules`` are by supervisor name, ``systems`` are the names of all queue systems that are read (what ``auto`` means).
-    """
+    """Joins processes with queues, and remembers what it once joined. ``rules`` are by supervisor name."""
 
     def __init__(
         self,
         *,
         rules: Mapping[str, Sequence[QueueRule]],
         command_lines: Sequence[CommandLine],
-        redises: Sequence[RedisSettings],
-        systems: Sequence[str],
+        places: Sequence[Place],
         known: Known,
     ) -> None:
         self._rules = rules
         self._command_lines = command_lines
-        self._redises = tuple(redises)
-        self._systems = tuple(systems)
-        self._known = known
+        self._places = Places(places, known)
         self._mapped: dict[str, _Mapped] = {}
-        self._unmapped: dict[str, set[Unmapped]] = {}
 
     @property
     def unmapped(self) -> frozenset[Unmapped]:
         """Return what could not be mapped when each supervisor was last filled."""
-        return frozenset().union(*self._unmapped.values())
+        return frozenset().union(*(mapped.unmapped for mapped in self._mapped.values()))
 
-    def fill(self, supervisors: Sequence[Supervisor], table: ProcessTable) -> tuple[Supervisor, ...]:
-        """Return the supervisors with the queues their processes serve and the workers by queue and by system."""
-        return tuple(self._fill(supervisor, table) for supervisor in supervisors)
+    @property
+    def unclear(self) -> frozenset[str]:
+        """Return the supervisors that should be asked for the commands of their programs."""
+        return frozenset(name for name, mapped in self._mapped.items() if mapped.is_unclear)
 
-    def _fill(self, supervisor: Supervisor, table: ProcessTable) -> Supervisor:
-        mapped = self._mapped.setdefault(supervisor.name, _Mapped())
-        mapped.reset()
-        before = self._unmapped.get(supervisor.name, set())
+    @property
+    def compared(self) -> frozenset[str]:
+        """Return the Redis servers of which it has to be known what is in them, whoever reads them."""
+        return self._places.compared
+
+    def fill(
+        self,
+        supervisors: Sequence[Supervisor],
+        table: ProcessTable,
+        commands: Mapping[str, Mapping[Key, str]] | None = None,
+    ) -> tuple[Supervisor, ...]:
+        """Return the supervisors with the queues their processes serve and the workers by queue and by system.
+
+        ``commands`` are those in the supervisors' own settings, where they were asked for.
+        """
+        self._places.look()
+        return tuple(self._fill(each, table, (commands or {}).get(each.name, {})) for each in supervisors)
+
+    def _fill(self, supervisor: Supervisor, table: ProcessTable, commands: Mapping[Key, str]) -> Supervisor:
+        mapped = self._mapped.setdefault(supervisor.name, _Mapped(self._command_lines))
+        mapped.begin()
         unmapped: set[Unmapped] = set()
-        claims: dict[tuple[str, str, int, object], Claim] = {}
         processes = []
         for process in supervisor.processes:
             if process.state != ProcessState.RUNNING:
                 processes.append(process)
                 continue
-            claim = self._by_rule(supervisor.name, process) or self._by_command_line(process, table, mapped, claims)
-            serves = tuple(self._resolve(claim, supervisor.name, process, unmapped)) if claim else ()
-            mapped.add(serves)
-            processes.append(msgspec.structs.replace(process, serves=serves) if serves else process)
-        mapped.command_lines = claims
-        for item in unmapped - before:
-            log.warning(
-                "%s: %s:%s serves queue %r, but it is not certain in which Redis: give it a rule with redis and system",
-                *item[:3],
-                item.queue,
-            )
-        self._unmapped[supervisor.name] = unmapped
+            claims = self._claims(supervisor.name, process, mapped, table, commands)
+            serves, spots = self._resolve(claims, supervisor.name, process, unmapped)
+            mapped.add(serves, spots)
+            processes.append(msgspec.structs.replace(process, serves=tuple(serves)) if serves else process)
+        mapped.end(unmapped)
         return msgspec.structs.replace(
             supervisor,
             processes=tuple(processes),
@@ -144,6 +147,22 @@ class WorkerMap:
             ),
         )
 
+    def _claims(
+        self, supervisor: str, process: Process, mapped: _Mapped, table: ProcessTable, commands: Mapping[Key, str]
+    ) -> Sequence[Claim]:
+        rule = self._by_rule(supervisor, process)
+        if rule is not None:
+            return (rule,) if rule.queues else ()
+        is_local = process.pid is not None and process.resources is not None
+        claims = mapped.recogniser.local(process.pid, table) if is_local and process.pid is not None else ()
+        if is_local and all(claim.queues for claim in claims):
+            return claims
+        mapped.is_unclear = True
+        configured = mapped.recogniser.configured(commands).get((process.group, process.name), ())
+        if not is_local:
+            return configured
+        return [each for own in claims for each in ((own,) if own.queues else better(own, configured))]
+
     def _by_rule(self, supervisor: str, process: Process) -> Claim | None:
         for rule in self._rules.get(supervisor, ()):
             found = next(filter(None, map(rule.program.fullmatch, _names(process))), None)
@@ -151,71 +170,30 @@ class WorkerMap:
                 continue
             named = found.groupdict().get("queue")
             queues = rule.queues if named is None else tuple(part.strip() for part in named.split(","))
-            return Claim(_distinct(queues), rule.system, rule.redis, told=True)
-        return None
-
-    def _by_command_line(
-        self,
-        process: Process,
-        table: ProcessTable,
-        mapped: _Mapped,
-        claims: dict[tuple[str, str, int, object], Claim],
-    ) -> Claim | None:
-        if process.pid is None or process.resources is None:
-            return None
-        # Some workers rewrite their line while they run a job: what it said first holds for the process.
-        key = (process.group, process.name, process.pid, process.start)
-        claim = mapped.command_lines.get(key) or self._recognise(table.command_lines((process.pid,)).values())
-        if claim is not None:
-            claims[key] = claim
-            return claim
-        # A shell or a wrapper: the worker is below it.
-        return self._recognise(table.command_lines(table.descendants(process.pid)).values())
-
-    def _recognise(self, lines: Iterable[Sequence[str]]) -> Claim | None:
-        for argv in lines:
-            for reader in self._command_lines:
-                queues = reader.serves(argv) if argv else None
-                if queues is not None:
-                    return Claim(_distinct(queues), reader.system)
+            return Claim(distinct(queues), rule.system, rule.redis, told=True)
         return None
 
     def _resolve(
-        self, claim: Claim, supervisor: str, process: Process, unmapped: set[Unmapped]
-    ) -> Iterable[ServedQueue]:
-        for queue in claim.queues:
-            found = self._place(claim, queue)
-            if found is None:
-                unmapped.add(Unmapped(supervisor, process.group, process.name, claim.system, queue))
-            else:
-                redis, system = found
-                yield ServedQueue(redis=redis, system=system, queue=queue)
-
-    def _place(self, claim: Claim, queue: str) -> tuple[str, str] | None:
-        """Return the Redis and the system of a queue, where only one of each is possible."""
-        redises = [redis for redis in self._redises if claim.redis in {None, redis.name}]
-        if claim.system is not None:
-            reading = [redis for redis in redises if claim.system in self._systems_of(redis)]
-            redises = reading or (redises if claim.told else [])
-        possible = {
-            (redis.name, system)
-            for redis in redises
-            for system in ((claim.system,) if claim.system else self._systems_of(redis))
-        }
-        if len(possible) == 1:
-            return possible.pop()
-        names = {redis.name for redis in redises}
-        seen = {
-            (name, system)
-            for system in ((claim.system,) if claim.system else self._systems)
-            for name in self._known(system, queue)
-            if name in names
-        }
-        return seen.pop() if len(seen) == 1 else None
-
-    def _systems_of(self, redis: RedisSettings) -> Sequence[str]:
-        only_told = AUTO not in redis.systems and not redis.lists and not redis.sorted_sets
-        return redis.systems if only_told else self._systems
+        self, claims: Sequence[Claim], supervisor: str, process: Process, unmapped: set[Unmapped]
+    ) -> tuple[Sequence[ServedQueue], Sequence[Spot]]:
+        """Return the queues that these claims certainly mean, and each Redis and system once."""
+        serves: dict[ServedQueue, None] = {}
+        spots: dict[Spot, None] = {}
+        for claim in claims:
+            found = {queue: self._places.find(claim, queue) for queue in claim.queues}
+            for queue, spot in found.items():
+                if spot is None:
+                    unmapped.add(Unmapped(supervisor, process.group, process.name, claim.system, queue))
+                else:
+                    serves[ServedQueue(redis=spot.redis, system=spot.system, queue=queue)] = None
+                    spots[spot] = None
+            if not any(found.values()):
+                spot = self._places.find(claim, None)
+                if spot is not None:
+                    spots[spot] = None
+                elif not found:
+                    unmapped.add(Unmapped(supervisor, process.group, process.name, claim.system, ""))
+        return tuple(serves), tuple(spots)
 
 
 def _names(process: Process) -> tuple[str, str, str]:
@@ -227,7 +205,3 @@ def _names(process: Process) -> tuple[str, str, str]:
     group, name = process.group, process.name
     is_numbered = name.startswith(group) and _NUMBER.fullmatch(name, len(group)) is not None
     return (group if is_numbered else name, name, f"{group}:{name}")
-
-
-def _distinct(queues: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(clean(queue) for queue in queues if queue))

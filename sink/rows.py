@@ -152,7 +152,7 @@ def _worker_rows(snapshot: Snapshot, queues: Mapping[QueueKey, Queue], slot: dat
             queue.completed_total,
             _age(slot, queue.head_eligible_at),
             _float(queue.processing_seconds),
-            None,
+            _float(queue.throughput),
         )
 
 
@@ -169,7 +169,7 @@ def _workers(snapshot: Snapshot) -> dict[QueueKey, int | None]:
 
 
 def _queue_row(snapshot: Snapshot, queues: Mapping[QueueKey, Queue], slot: datetime) -> QueueRow:
-    totals = totals_of(queues.values())
+    totals = totals_of(queues.values(), tables=bool(snapshot.failed_jobs_in))
     complete = bool(snapshot.queues) and all(map(snapshot.is_fresh, snapshot.queues))
     failed = _knows_failed(snapshot)
     manned = bool(snapshot.supervisors) and all(map(snapshot.is_fresh, snapshot.supervisors))

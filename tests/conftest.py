@@ -15,6 +15,8 @@ pytest_plugins = [
     "tests.plugins.redis_cluster",
     "tests.plugins.laravel",
     "tests.plugins.systems",
+    "tests.plugins.bullmq",
+    "tests.plugins.sidekiq",
     "tests.plugins.queue_source",
     "tests.plugins.settings",
     "tests.plugins.certificates",

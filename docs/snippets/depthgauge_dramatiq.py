@@ -72,7 +72,9 @@ class DepthgaugeCounters(Middleware):
         key = f"depthgauge:jobs:{q_name(message.queue_name)}"
         try:
             with self._client.pipeline(transaction=False) as pipe:
-                pipe.hincrby(key, field, 1)
+                # All fields are there from the first count on: a counter that begins at 1 hides its first step from rate().
+                for name in ("completed", "failed"):
+                    pipe.hincrby(key, name, int(name == field))
                 pipe.hincrby(key, "runtime_ms", round(seconds * 1000))
                 pipe.execute()
         except (redis.RedisError, OSError) as exc:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Final
 
+from exporter.command_lines.reader import Variable, no_variable
+from exporter.command_lines.words import title_of
+
 SYSTEM: Final = "rq"
 
 _TITLE: Final = "rq:worker:"
@@ -47,18 +50,19 @@ _SHORT: Final = "ucwjPSnl"
 class RqCommandLine:
     """Workers: ``rq worker [options] high default``, ``rq worker-pool``, ``manage.py rqworker``, and RQ's process titles.
 
-    No queue means ``default``, unless a settings module is named: that one may tell queues, and is not read.
+    No queue means ``default``, unless a settings module is named: that one may tell queues, and is not read. The title of
+    a worker that has a job tells no queues.
     """
 
     system: Final = SYSTEM
 
-    def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
+    def serves(self, argv: Sequence[str], variable: Variable = no_variable) -> Sequence[str] | None:  # noqa: ARG002
         """Return the positional arguments."""
         words = tuple(argv)
-        title = " ".join(words).rstrip("\0 ")
+        title = title_of(words)
         if title.startswith(_TITLE):
             _, found, queues = title.partition(_LISTENING)
-            return [name.strip() for name in queues.split(",") if name.strip()] if found else None
+            return [name.strip() for name in queues.split(",") if name.strip()] if found else ()
         for at, word in enumerate(words):
             name = PurePath(word).name
             if name in {"rq", "rq.cli"} and words[at + 1 : at + 2] in (("worker",), ("worker-pool",)):
@@ -73,7 +77,7 @@ class RqCommandLine:
 _LAUNCHERS: Final = ("python", "manage.py", "django-admin")
 
 
-def _positional(words: Sequence[str], short: str) -> Sequence[str] | None:
+def _positional(words: Sequence[str], short: str) -> Sequence[str]:
     rest = iter(words)
     queues: list[str] = []
     configured = False
@@ -97,4 +101,4 @@ def _positional(words: Sequence[str], short: str) -> Sequence[str] | None:
             queues.append(word)
     if queues:
         return queues
-    return None if configured else ["default"]
+    return () if configured else ("default",)

@@ -30,8 +30,8 @@ AUTO: Final = "auto"
 SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     QueueSystem(
         name="laravel",
-        reader=lambda settings, names: laravel.LaravelReader(settings.laravel, names),
-        told=lambda settings: settings.laravel != PrefixSettings(),
+        reader=lambda settings, names: laravel.LaravelReader(settings.laravel, settings.horizon, names),
+        told=lambda settings: PrefixSettings() != settings.laravel or PrefixSettings() != settings.horizon,
         auto=True,
         commands=laravel.COMMANDS,
     ),
@@ -69,6 +69,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
         told=lambda settings: settings.bullmq != PrefixSettings(),
         auto=True,
         commands=bullmq.COMMANDS,
+        optional=bullmq.OPTIONAL_COMMANDS,
     ),
     QueueSystem(
         name="bull",
@@ -76,6 +77,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
         told=lambda settings: settings.bull != PrefixSettings(),
         auto=True,
         commands=bull.COMMANDS,
+        optional=bull.OPTIONAL_COMMANDS,
     ),
     QueueSystem(
         name="dramatiq",
@@ -100,7 +102,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     ),
     QueueSystem(
         name="taskiq",
-        reader=lambda _, names: taskiq.TaskiqReader(names),
+        reader=lambda settings, names: taskiq.TaskiqReader(names, settings.streams),
         told=lambda _: False,
         auto=True,
         commands=taskiq.COMMANDS,

@@ -10,6 +10,8 @@ PAUSE: Final = 600.0
 """Seconds that a queue's head is left alone after one that was too large."""
 MOST: Final = 50_000
 """Queues remembered; beyond it the longest remembered are forgotten."""
+UNSTEADY: Final = 1.0
+"""Seconds that our estimate of Redis's clock may go back without its having been set back."""
 
 
 class HeadMemory:
@@ -37,7 +39,7 @@ class HeadMemory:
         """Return when this head was first seen at this queue: now, if another one stood there before."""
         mark = hashlib.blake2b(head, digest_size=16).digest()
         known = self._seen.get(queue)
-        if known is None or known[0] != mark or known[1] > now:
+        if known is None or known[0] != mark or known[1] > now + UNSTEADY:
             known = (mark, now)
             _remember(self._seen, queue, known)
         return datetime.fromtimestamp(known[1], UTC)

@@ -1,6 +1,7 @@
-"""Laravel's ``redis`` queue driver, without Horizon (laravel/framework, Illuminate/Queue/RedisQueue.php and LuaScripts.php).
+"""Laravel's ``redis`` queue driver (laravel/framework, Illuminate/Queue/RedisQueue.php and LuaScripts.php).
 
-Keys are ``P`` + ``queues:`` + queue, where P is ``database.redis.options.prefix``, ``laravel_database_`` unless changed.
+Keys are ``P`` + ``queues:`` + queue, where P is ``database.redis.options.prefix``: ``laravel_database_`` unless changed,
+``laravel-database-`` in newer applications. What Horizon adds is in horizon.py.
 
 =========  ===========================================================  =======================================
 state      from                                                         note
@@ -13,10 +14,12 @@ blocked    unknown
 failed     unknown                                                      kept in the table ``failed_jobs``
 =========  ===========================================================  =======================================
 
-``queues:Q:notify`` wakes blocked workers and is no state. There is no set of names, so queues are found by SCAN.
+``queues:Q:notify`` wakes blocked workers and is no state. There is no set of names without Horizon, so queues are found by
+SCAN; one whose keys are gone by the counters that its workers keep (counters.py).
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,18 +29,32 @@ from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
 from depthgauge.resp import Command, Reply, TooLarge
 from depthgauge.snapshot import LiveJobs, Queue
+from exporter.queues import horizon
 from exporter.queues.heads import HeadMemory
+from exporter.queues.horizon import NO_MEASURES, NO_REGISTRY, Findings, Horizon
+from exporter.queues.laravel_apps import (
+    COUNTERS,
+    MARK,
+    Apps,
+    Target,
+    apps_of,
+    handle_of,
+    horizon_of,
+    is_default,
+    split,
+    unbraced,
+)
 from exporter.queues.payload import count, eligible, fields, first_error, items, seconds, total
 from exporter.queues.reader import Conversation, Reader
+from exporter.queues.together import together
 from exporter.settings import PrefixSettings
 
-SYSTEM: Final = "laravel"
-COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange"})
-"""The commands that reading sends."""
-DEFAULT_PREFIX: Final = b"laravel_database_"
-"""Where configured queues are read as long as no key has told the prefix: Laravel's own default up to 12."""
+log = logging.getLogger(__name__)
 
-_MARK: Final = b"queues:"
+SYSTEM: Final = "laravel"
+COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange"}) | horizon.COMMANDS
+"""The commands that reading sends."""
+
 _PARTS: Final = (b":reserved", b":delayed")
 _CENTURY: Final = 3_155_760_000
 
@@ -53,90 +70,129 @@ class _Head(msgspec.Struct):
 
 
 class LaravelReader(Reader):
-    """Reads Laravel's queues. A handle is the key of the queue's list, prefix and braces included."""
+    """Reads Laravel's queues. A handle is the key of the queue's list, prefix and braces included, or a name told by Horizon."""
 
     system: Final = SYSTEM
     needs_scan = True
 
-    def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
+    def __init__(self, settings: PrefixSettings, horizon_settings: PrefixSettings, names: Sequence[str]) -> None:
         self._prefix = None if settings.prefix is None else settings.prefix.encode()
         self._names = tuple(name.encode() for name in names)
+        self._horizon = Horizon(horizon_settings)
         self._heads = HeadMemory()
         self._found: Sequence[bytes] | None = None
-        self._targets: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+        self._apps = Apps()
+        self._left_out: set[bytes] = set()
+
+    @property
+    def prefixes(self) -> Sequence[bytes]:  # type: ignore[override]  # read only here
+        """Return those of Horizon: Laravel's own keys tell no names but their own."""
+        return self._horizon.prefixes
+
+    @property
+    def labels(self) -> Mapping[tuple[bytes, bytes], str]:
+        """Return the label of each queue in the last reading, by prefix and queue: what counters under a prefix belong to."""
+        return self._apps.labels
+
+    def discover(self) -> Conversation[Sequence[bytes]]:
+        """Return the names that Horizon knows."""
+        told = yield from self._horizon.discover()
+        return tuple(handle_of(prefix, name) for prefix, name in told)
 
     def may_own(self, key: bytes) -> bool:
-        """Say whether the key has the mark of a queue, under the configured prefix if there is one."""
-        return _MARK in key if self._prefix is None else key.startswith(self._prefix + _MARK)
+        """Say whether the key has the mark of a queue, under the configured prefix if there is one; or may be Horizon's."""
+        if self._prefix is None:
+            return MARK in key or COUNTERS in key or self._horizon.may_own(key)
+        return key.startswith((self._prefix + MARK, self._prefix + COUNTERS)) or self._horizon.may_own(key)
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the list's key: its TYPE tells a queue whose name ends in ``:delayed`` from the delayed jobs of another."""
+        if self._horizon.may_own(key):
+            self._horizon.recognise(key, kind)
         if kind == b"list" and not key.endswith(b":notify"):
             base = key
         elif kind == b"zset" and key.endswith(_PARTS):
             base = key.rpartition(b":")[0]
+        elif kind == b"hash" and COUNTERS in key:
+            return self._counted(key)
         else:
             return None
-        return base if self._split(base)[1] else None
+        return base if self._ours(base) and split(base, self._prefix)[1] else None
 
     def name(self, handle: bytes) -> str:
         """Return the queue's name without prefix and braces."""
-        return clean(self._split(handle)[1])
+        told = horizon_of(handle)
+        return clean(split(handle, self._prefix)[1] if told is None else unbraced(told[1]))
 
-    def prefix(self, handle: bytes) -> bytes:
-        """Return what stands before ``queues:``."""
-        return self._split(handle)[0]
+    def prefix(self, handle: bytes) -> bytes | None:
+        """Return what stands before ``queues:``; None as long as that is not known of a queue told by Horizon."""
+        told = horizon_of(handle)
+        if told is None:
+            return split(handle, self._prefix)[0]
+        home = self._apps.homes.get(told[0])
+        return home[0] if home else None
+
+    def told_by(self, handle: bytes) -> str:
+        """Return Horizon's set of names, for a name that is in it or served by one of its supervisors."""
+        told = horizon_of(handle)
+        return "" if told is None else clean(told[0] + b"measured_queues")
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
-        """Read all queues in two batches."""
+        """Read all queues in two batches, what Horizon knows of them included."""
         if found is not self._found:
-            self._targets = self._group(found)
+            self._apps = self._sorted(found)
             self._found = found
-        keys = [key for _, keys in self._targets for key in keys]
+        read, told = yield from together(self._live(now), self._horizon.read(self._apps.measured, now))
+        counts, heads = read
+        queues = [self._queue(target, counts, heads, told, now) for target in self._apps.targets]
+        return [*queues, *told.kept]
+
+    def rebase(self) -> None:
+        """Let the totals of Horizon's measurements go on from what is read next."""
+        self._horizon.rebase()
+
+    def _counted(self, key: bytes) -> bytes | None:
+        """Return the list's key for a key of counters: idle queues have no other. Other systems use the same mark."""
+        prefix, _, queue = key.partition(COUNTERS)
+        queue = queue.removeprefix(SYSTEM.encode() + b":")
+        ours = prefix == self._prefix if self._prefix is not None else is_default(prefix)
+        return prefix + MARK + queue if ours and queue else None
+
+    def _sorted(self, found: Sequence[bytes]) -> Apps:
+        wanted = [handle for handle in found if self._ours(handle)]
+        apps = apps_of(
+            wanted,
+            self._names,
+            told=self._prefix,
+            horizons=() if self._horizon.told is None else (self._horizon.told,),
+        )
+        for horizon_prefix, home in apps.homes.items():
+            if home is None and horizon_prefix not in self._left_out:
+                self._left_out.add(horizon_prefix)
+                log.warning(
+                    "horizon at %s: cannot tell which application's queues it watches, its workers and totals are left"
+                    " out: tell both prefixes, [redis.laravel] prefix and [redis.horizon] prefix, in a [[redis]] section"
+                    " for each application",
+                    clean(horizon_prefix),
+                )
+        return apps
+
+    def _ours(self, handle: bytes) -> bool:
+        told = horizon_of(handle)
+        if told is not None:
+            return self._horizon.ours(told[0])
+        return MARK in handle if self._prefix is None else handle.startswith(self._prefix + MARK)
+
+    def _live(self, now: float) -> Conversation[tuple[dict[bytes, list[Reply]], dict[bytes, Reply]]]:
+        """Ask for the counts of all lists, then for their heads."""
+        keys = [key for target in self._apps.targets for key in target.keys]
+        if not keys:
+            return {}, {}
         counts: list[Reply] = yield [command for key in keys for command in _counting(key, now)]
         read = {key: counts[4 * at : 4 * at + 4] for at, key in enumerate(keys)}
         asked = {key: command for key in keys if (command := self._head_command(key, read[key], now)) is not None}
         replies: list[Reply] = (yield list(asked.values())) if asked else []
-        heads = dict(zip(asked, replies, strict=True))
-        return [self._queue(label, keys, read, heads, now) for label, keys in self._targets]
-
-    def _split(self, key: bytes) -> tuple[bytes, bytes]:
-        """Return prefix and queue of a list's key, without the braces that Laravel adds on a cluster."""
-        if self._prefix is None:
-            prefix, _, queue = key.rpartition(_MARK)
-        else:
-            prefix, queue = self._prefix, key.removeprefix(self._prefix + _MARK)
-        return prefix, queue[1:-1] if queue.startswith(b"{") and queue.endswith(b"}") else queue
-
-    def _group(self, found: Sequence[bytes]) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
-        """Return label and keys of each queue, configured ones first.
-
-        Two applications in one Redis are two prefixes. A queue name that only one of them has is its label; a name that
-        several have becomes one label an application, prefix and name.
-        """
-        queues: dict[tuple[bytes, bytes], list[bytes]] = {}
-        prefixes: dict[bytes, set[bytes]] = {}
-        for key in found:
-            prefix, queue = self._split(key)
-            prefixes.setdefault(queue, set()).add(prefix)
-        home = (
-            self._prefix if self._prefix is not None else min(set().union(*prefixes.values()), default=DEFAULT_PREFIX)
-        )
-        for name in self._names:
-            key = home + _MARK + name
-            prefix, queue = self._split(key)
-            if queue not in prefixes:
-                prefixes[queue] = {prefix}
-            for owner in sorted(prefixes[queue]):
-                queues.setdefault((owner, queue), []).append(owner + _MARK + name)
-        for key in found:
-            keys = queues.setdefault(self._split(key), [])
-            if key not in keys:
-                keys.append(key)
-        return tuple(
-            (clean(queue if len(prefixes[queue]) == 1 else prefix + queue), tuple(keys))
-            for (prefix, queue), keys in queues.items()
-        )
+        return read, dict(zip(asked, replies, strict=True))
 
     def _head_command(self, key: bytes, counts: Sequence[Reply], now: float) -> Command | None:
         listed, _, _, overdue = (count(reply) for reply in counts)
@@ -148,12 +204,13 @@ class LaravelReader(Reader):
 
     def _queue(
         self,
-        label: str,
-        keys: Sequence[bytes],
-        read: dict[bytes, list[Reply]],
-        heads: dict[bytes, Reply],
+        target: Target,
+        read: Mapping[bytes, list[Reply]],
+        heads: Mapping[bytes, Reply],
+        told: Findings,
         now: float,
     ) -> Queue:
+        keys = target.keys
         listed, reserved, later, overdue = (total(count(read[key][column]) for key in keys) for column in range(4))
         waiting = total((listed, overdue)) if listed is not None else None
         delayed = None if later is None or overdue is None else max(0, later - overdue)
@@ -168,13 +225,21 @@ class LaravelReader(Reader):
             error = error or problem
             eligibles += [at] if at else []
             seen += [first] if first else []
+        registry, measures = NO_REGISTRY, NO_MEASURES
+        if target.horizon is not None:
+            registry = told.registries[target.horizon]
+            measures = told.measures[target.horizon, target.queue]
         return Queue(
             system=SYSTEM,
-            name=label,
+            name=target.label,
             live=LiveJobs(waiting=waiting, active=reserved, delayed=delayed),
             head_eligible_at=min(eligibles, default=None),
             head_first_seen_at=min(seen, default=None) if not eligibles else None,
-            error=error,
+            completed_total=measures.completed,
+            processing_seconds=measures.seconds,
+            registry_workers=None if registry.workers is None else registry.workers.get(target.queue, 0),
+            paused=registry.paused.get(target.queue),
+            error=error or measures.error or registry.error,
         )
 
     def _judge(self, key: bytes, head: Reply, now: float) -> tuple[datetime | None, datetime | None, str | None]:

@@ -22,6 +22,7 @@ others     unknown
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from depthgauge.errors import ErrorKind
@@ -121,9 +122,9 @@ class SortedSetReader(Reader):
         counts: list[Reply] = yield [command for each in self._sets for command in _counting(each.key, now)]
         rows = [counts[_COLUMNS * at : _COLUMNS * (at + 1)] for at in range(len(self._sets))]
         asked = {
-            at: ("ZRANGE", each.key, 0, 0, "WITHSCORES")
+            at: _first(each)
             for at, each in enumerate(self._sets)
-            if each.score == "due" and _due(rows[at]) and self._heads.readable(each.key.encode(), now)
+            if _ready(each, rows[at]) and self._heads.readable(each.key.encode(), now)
         }
         replies: list[Reply] = (yield list(asked.values())) if asked else []
         heads = dict(zip(asked, replies, strict=True))
@@ -132,21 +133,50 @@ class SortedSetReader(Reader):
     def _queue(self, settings: SortedSetSettings, counts: Sequence[Reply], head: Reply, now: float) -> Queue:
         key = settings.key.encode()
         everything, due = count(counts[0]), _due(counts)
+        waiting = _ready(settings, counts)
         error = first_error((*counts, head))
         if error == ErrorKind.TOO_LARGE:
             self._heads.pause(key, now)
-        if settings.score != "due":
-            return Queue(system=ZSET, name=clean(settings.name), live=LiveJobs(waiting=everything), error=error)
-        if due and not self._heads.readable(key, now):
+        if waiting and not self._heads.readable(key, now):
             error = error or ErrorKind.TOO_LARGE
-        first = items(head) if error is None else []
+        delayed = None
+        if settings.score == "due" and everything is not None and due is not None:
+            delayed = max(0, everything - due)
+        at, seen = self._head(settings, items(head), now) if error is None else (None, None)
         return Queue(
             system=ZSET,
             name=clean(settings.name),
-            live=LiveJobs(waiting=due, delayed=None if everything is None or due is None else max(0, everything - due)),
-            head_eligible_at=eligible(seconds(first[1]), now) if len(first) == 2 else None,
+            live=LiveJobs(waiting=waiting, delayed=delayed),
+            head_eligible_at=at,
+            head_first_seen_at=seen,
             error=error,
         )
+
+    def _head(
+        self, settings: SortedSetSettings, head: Sequence[Reply], now: float
+    ) -> tuple[datetime | None, datetime | None]:
+        """Return eligible and first-seen time of the member that is taken next."""
+        if settings.score == "due":
+            return (eligible(seconds(head[1]), now) if len(head) == 2 else None), None
+        if not head or not isinstance(head[0], bytes):
+            return None, None
+        at = None
+        if settings.time_field is not None:
+            at = eligible(seconds(at_path(head[0], settings.time_field)), now)
+        return at, None if at is not None else self._heads.first_seen(settings.key.encode(), head[0], now)
+
+
+def _first(settings: SortedSetSettings) -> Command:
+    """Return the command for the member that is taken next: with its score where that is a time."""
+    if settings.score == "due":
+        return ("ZRANGE", settings.key, 0, 0, "WITHSCORES")
+    rank = 0 if settings.take == "min" else -1
+    return ("ZRANGE", settings.key, rank, rank)
+
+
+def _ready(settings: SortedSetSettings, counts: Sequence[Reply]) -> int | None:
+    """Return how many members wait: those that are due, or all where scores are priorities."""
+    return _due(counts) if settings.score == "due" else count(counts[0])
 
 
 def _counting(key: str, now: float) -> tuple[Command, ...]:

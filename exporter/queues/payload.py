@@ -50,6 +50,11 @@ def first_error(replies: Iterable[Reply]) -> str | None:
     return None
 
 
+def gone(reply: Reply) -> bool:
+    """Say whether a reply is XINFO's error for a key that does not exist, where other commands answer 0."""
+    return isinstance(reply, ReplyError) and reply.message.endswith("no such key")
+
+
 def seconds(value: object) -> float | None:
     """Return a time as unix seconds: a number or numeric text in s, ms or µs, or ISO 8601 text (UTC without a zone).
 

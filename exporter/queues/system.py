@@ -21,3 +21,5 @@ class QueueSystem:
     """Whether ``systems = ["auto"]`` tries it, and bare names in ``queues`` go to it."""
     commands: frozenset[str]
     """The Redis commands that reading it sends, in lower case: what its user needs the right to."""
+    optional: frozenset[str] = frozenset()
+    """Commands it sends, too, and does without where they are refused."""

@@ -13,9 +13,10 @@ from depthgauge.redis_link import kind_of_code
 from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import Secret, masked
+from exporter.queues.payload import gone
 from exporter.queues.reader import QueueReader, converse
 from exporter.sources.findings import Findings
-from exporter.sources.refusals import OF_THE_SERVER, Refusals
+from exporter.sources.refusals import OF_THE_SERVER, Refusals, out_of_reach
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,17 @@ class Discovery:
         """Wait for the end of the first walk; say whether it came."""
         with self._changed:
             return self._changed.wait_for(lambda: self._done > 0, max(0.0, seconds))
+
+    @property
+    def has_walked(self) -> bool:
+        """Whether a walk has ended."""
+        with self._changed:
+            return self._done > 0
+
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether a walk has ended, and the last one was refused nothing and came to the end of the keys."""
+        return self.has_walked and self.problem is None and self._cursor == b"0"
 
     def now(self, deadline: float) -> bool:
         """Walk at once; wait until that is done or until ``deadline`` (monotonic), say which."""
@@ -200,7 +212,7 @@ class Discovery:
 
         def ask(commands: Sequence[Command]) -> list[Reply]:
             replies = self._exchange(commands)
-            problems.extend(reply.message for reply in replies if isinstance(reply, ReplyError))
+            problems.extend(reply.message for reply in replies if isinstance(reply, ReplyError) and not gone(reply))
             return replies
 
         named = converse(ask, [reader.discover() for reader in self._readers])
@@ -244,12 +256,15 @@ class Discovery:
         candidates = [(reader, key) for key in keys for reader in readers if reader.may_own(key)]
         if not candidates:
             return None
-        kinds = self._exchange([("TYPE", key) for _, key in candidates])
-        for (reader, key), kind in zip(candidates, kinds, strict=True):
+        asked = tuple(dict.fromkeys(key for _, key in candidates))
+        kinds = dict(zip(asked, self._exchange([("TYPE", key) for key in asked]), strict=True))
+        for reader, key in candidates:
+            kind = kinds[key]
             handle = reader.recognise(key, kind) if isinstance(kind, bytes) else None
             if handle is not None and isinstance(kind, bytes):
                 self._add(reader, [(handle, f"{kind.decode('ascii', 'replace')} {clean(key)}")])
-        return next((kind.message for kind in kinds if isinstance(kind, ReplyError)), None)
+        refused = (kind for kind in kinds.values() if isinstance(kind, ReplyError) and not out_of_reach(kind))
+        return next((kind.message for kind in refused), None)
 
     def _add(self, reader: QueueReader, handles: Iterable[tuple[bytes, str]]) -> None:
         self.findings.add(reader.system, (each for each in handles if self._admits(reader.name(each[0]))))

@@ -2,7 +2,7 @@
 
 psutil reads several files a process to make one object; for a thousand workers and their children that alone would cost
 more than supervisord's answer. One read of ``/proc/PID/stat`` (proc(5)) has parent, times, threads, memory and start,
-so this module reads those itself; ``cmdline`` and ``fd`` are read only for the processes that ask for them.
+so this module reads those itself; ``cmdline``, ``environ`` and ``fd`` are read only for the processes that ask for them.
 
 A pid that supervisord names is taken for a process of this host only if its parent is that supervisord and its start
 fits the one supervisord tells; who answered on the socket must agree. Otherwise its resources are absent.
@@ -20,6 +20,11 @@ from exporter.sources.process_tree import TreeClock
 
 START_TOLERANCE: Final = 5.0
 """Seconds between the start supervisord tells (whole seconds, before the fork) and the one /proc tells."""
+
+REREAD: Final = 16
+"""A command line is read again at least every so many times that it is asked for."""
+MAX_ENVIRONMENT: Final = 256 * 1024
+"""Bytes of an environment that are looked at."""
 
 Identity = tuple[int, int]
 """A pid and its start in clock ticks since boot: unlike the pid alone, never used twice."""
@@ -89,6 +94,33 @@ class ResourceReader:
         self._lines = {pid: line for pid, line in self._lines.items() if self._is_alive((pid, line.start))}
         return filled
 
+    def children(self, pid: int) -> Sequence[int]:
+        """Return the children of a process as of the latest walk."""
+        return self._children.get(pid, ())
+
+    def start(self, pid: int) -> int | None:
+        """Return the start of a process in clock ticks since boot, as of the latest walk; None if it is not there."""
+        stat = self._table.get(pid)
+        return None if stat is None else stat.start
+
+    def variable(self, pid: int, name: str) -> str | None:
+        """Return one variable of the environment a process was started with, and keep nothing of it.
+
+        None where it is not set, and for other users' processes, whose environment only root may read.
+        """
+        if pid not in self._table:
+            return None
+        wanted = name.encode() + b"="
+        try:
+            with Path(self._proc, str(pid), "environ").open("rb", buffering=0) as file:
+                entries = (file.read(MAX_ENVIRONMENT) or b"").split(b"\0")
+        except OSError:
+            # As with open files: unknown by design, no failure.
+            return None
+        return next(
+            (each.removeprefix(wanted).decode("utf-8", "replace") for each in entries if each.startswith(wanted)), None
+        )
+
     def descendants(self, pid: int) -> Sequence[int]:
         """Return the live and dead descendants of a process as of the latest walk, nearest first."""
         found = list(self._children.get(pid, ()))
@@ -99,8 +131,8 @@ class ResourceReader:
     def command_lines(self, pids: Iterable[int]) -> Mapping[int, tuple[str, ...]]:
         """Return the arguments of these processes, as of the latest walk; those that cannot be read are left out.
 
-        Lines are kept per pid and start, and read again when asked for the 2nd, 4th, 8th … time: between fork and exec
-        a program shows supervisord's own line, shells exec, and some workers rewrite theirs.
+        Lines are kept per pid and start, and read again when asked for the 2nd, 4th, 8th, 16th, 32nd, 48th … time:
+        between fork and exec a program shows supervisord's own line, shells exec, and some workers rewrite theirs.
         """
         found = {}
         for pid in pids:
@@ -109,7 +141,8 @@ class ResourceReader:
                 continue
             line = self._lines.get(pid)
             asked = line.asked + 1 if line is not None and line.start == stat.start else 1
-            argv = line.argv if line is not None and asked & (asked - 1) else self._read_argv(pid)
+            is_kept = line is not None and asked & (asked - 1) and asked % REREAD
+            argv = line.argv if line is not None and is_kept else self._read_argv(pid)
             if argv is None:
                 continue
             self._lines[pid] = _Line(stat.start, argv, asked)

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +17,13 @@ from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.snapshot import Queue, RedisQueues
 from exporter.queues.active import active_readers
+from exporter.queues.counters import CounterReader
 from exporter.queues.naming import FoundQueue
 from exporter.queues.reader import Conversation, converse
 from exporter.settings import RedisSettings
 from exporter.sources.discovery import INTERVAL, Discovery, unix_time
 from exporter.sources.refusals import Refusals
+from exporter.throughput import Throughput
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +57,24 @@ class RedisQueuesSource:
         self._monotonic = monotonic
         self._timeout = timeout
         self._active = active_readers(settings)
+        self._counters = CounterReader(settings.name, [active.reader for active in self._active])
         self._link = link_for(settings.url, connect_timeout=timeout, monotonic=monotonic)
         self._refusals = Refusals(settings.name)
         self.discovery = Discovery(
             settings.name,
             settings.url,
-            [active.reader for active in self._active],
+            [*(active.reader for active in self._active), self._counters],
             interval=discovery_interval,
             admits=self._admits,
             state_dir=state_dir,
             monotonic=monotonic,
         )
+        self._throughput = Throughput()
         self._offset: float | None = None
         self._first = True
         self._stood_by = False
         self._connects = 1
-        self._known: tuple[tuple[str, str], ...] = ()
+        self._known: tuple[tuple[str, str], ...] | None = None
         self._doubles: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -80,11 +85,13 @@ class RedisQueuesSource:
             self._stood_by = False
             for active in self._active:
                 active.reader.rebase()
+            self._throughput.rebase()
         self.discovery.use()
         if self._first:
             self._first = False
             self.discovery.wait_first(min(FIRST_WAIT, self._timeout / 2))
-        queues = self._distinct(self._read(deadline))
+        queues = self._counters.fill(self._distinct(self._read(deadline)))
+        queues = self._throughput.fill(queues, self._monotonic())
         if self._link.connects != self._connects:
             self._connects = self._link.connects
             self.discovery.again_soon()
@@ -94,10 +101,28 @@ class RedisQueuesSource:
             observed_at=self._clock(), redis=self.target, run_id=self.discovery.run_id, queues=tuple(queues)
         )
 
-    def known(self) -> Sequence[tuple[str, str]]:
-        """Return system and name of every queue in the last reading; safe to call from any thread."""
+    def known(self) -> Sequence[tuple[str, str]] | None:
+        """Return system and label of every queue in the last reading; safe to call from any thread.
+
+        Where another exporter reads this Redis, those that :meth:`look` has found as well. None while nothing is known,
+        and before the first walk over the keys has ended.
+        """
         with self._lock:
-            return self._known
+            known = self._known
+        if known is not None and not self._stood_by and self.discovery.has_walked:
+            return known
+        if not self.discovery.has_seen_all:
+            return known if self._stood_by else None
+        readers = [active.reader for active in self._active]
+        names = Counter(
+            (reader.system, reader.name(handle)) for reader in readers for handle in self.discovery.found[reader.system]
+        )
+        # Two applications have one of the same name: their labels are not told by the name alone.
+        return [*(known or ()), *(queue for queue, count in names.items() if count == 1)]
+
+    def look(self) -> None:
+        """Have queues looked for in the background, although this Redis may be read by another exporter."""
+        self.discovery.use()
 
     def found_by(self) -> Sequence[FoundQueue]:
         """Return every queue that was found, and what has told it."""
@@ -134,6 +159,7 @@ class RedisQueuesSource:
         conversations: list[Conversation[Sequence[Queue]]] = [
             self._renew_offset(),
             *(reader.read(found[reader.system], now) for reader in readers),
+            self._counters.read(found[self._counters.system], now),
         ]
         return [queue for queues in converse(exchange, conversations) for queue in queues]
 

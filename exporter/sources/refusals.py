@@ -8,6 +8,7 @@ from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
 from depthgauge.redis_link import is_unanswered, kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
+from exporter.queues.payload import gone
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,11 @@ OF_THE_SERVER: Final = frozenset({ErrorKind.BUSY, ErrorKind.LOADING, ErrorKind.U
 """Kinds that every command meets alike: the source fails with them as a whole."""
 
 
+def out_of_reach(reply: ReplyError) -> bool:
+    """Say whether a user may run the command, but not on this key."""
+    return kind_of_code(reply.code) is ErrorKind.ACL_DENIED and " run the " not in reply.message
+
+
 class Refusals:
     """Which commands of one Redis failed, by command and error code."""
 
@@ -31,12 +37,16 @@ class Refusals:
     def watch(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         """Log each kind of error once for each command, with the first key it met."""
         for command, reply in zip(commands, replies, strict=True):
+            # The walk asks the type of every key there is; those that are not this user's to see are nobody's concern.
+            is_foreign = command[0] == "TYPE" and isinstance(reply, ReplyError) and out_of_reach(reply)
             # A node of a cluster that does not answer has refused nothing: its link tells of it.
-            if isinstance(reply, ReplyError) and not is_unanswered(reply):
+            is_quiet = is_foreign or is_unanswered(reply)
+            if isinstance(reply, ReplyError) and not gone(reply) and not is_quiet:
                 self._tell(command, reply)
 
     def _tell(self, command: Command, reply: ReplyError) -> None:
-        name = str(command[0])
+        words = 2 if command[0] == "XINFO" else 1
+        name = " ".join(str(word) for word in command[:words])
         kind = kind_of_code(reply.code)
         if (name, reply.code) in self._told or kind in OF_THE_SERVER:
             return
@@ -44,8 +54,10 @@ class Refusals:
         advice = _ADVICE.get(kind, "")
         if reply.code == "MOVED":
             advice = "it is a node of a cluster: write redis+cluster:// in its URL"
-        key = command[1] if len(command) > 1 else b""
-        log.warning(
+        key = command[words] if len(command) > words else b""
+        log.log(
+            # Who sends it does without: the documented rights leave it out.
+            logging.INFO if name == "CLIENT" else logging.WARNING,
             "redis %s refuses %s %s: %s%s",
             self._target,
             name,

@@ -1,7 +1,8 @@
 """supervisord over XML-RPC: every process of one supervisord, in one request.
 
 ``system.multicall`` carries all sub-calls in one HTTP exchange. supervisord answers them in its single event loop, at
-about 0.3 ms a program, and can do nothing else meanwhile, which is why it is asked once a cycle.
+about 0.3 ms a program, and can do nothing else meanwhile, which is why it is asked once a cycle. The commands of its
+programs are asked for apart, and seldom (supervisor_config.py).
 
 What supervisord means by its fields is read from supervisor/process.py and supervisor/rpcinterface.py of 4.3.0:
 
@@ -22,7 +23,8 @@ from depthgauge.names import clean
 from depthgauge.snapshot import Process, ProcessState, Supervisor
 from exporter.settings import SupervisorSettings
 from exporter.sources.rpc_reply import UNKNOWN_METHOD, fault_kind
-from exporter.sources.supervisor_rpc import RpcClient, Timeouts
+from exporter.sources.supervisor_config import Asked, ConfiguredCommands
+from exporter.sources.supervisor_rpc import NOT_HERE, RpcClient, Timeouts
 
 Key = tuple[str, str]
 """Group and name of a process."""
@@ -66,7 +68,11 @@ class SupervisorSource:
         monotonic: Callable[[], float],
     ) -> None:
         self.target = settings.name
+        self.wants_commands: bool | None = None
+        """Whether :attr:`commands` are needed; None needs them of a supervisord on another host."""
         self._clock = clock
+        self._monotonic = monotonic
+        self._total = timeouts.total
         self._rpc = RpcClient(
             settings.url,
             username=settings.username,
@@ -75,6 +81,15 @@ class SupervisorSource:
             monotonic=monotonic,
         )
         self._restarts = Restarts()
+        self._configured = ConfiguredCommands(settings.name, self._rpc, monotonic=monotonic)
+
+    @property
+    def commands(self) -> Mapping[Key, str]:
+        """Return the commands in supervisord's settings by cleaned group and name, as far as they were asked for.
+
+        Safe to call from any thread. The answers may hold secrets.
+        """
+        return self._configured.commands
 
     @property
     def peer_pid(self) -> int | None:
@@ -83,6 +98,7 @@ class SupervisorSource:
 
     def collect(self) -> Supervisor:
         """Return this supervisord and its processes, without resources and queues served; raise SourceError."""
+        started = self._monotonic()
         answers = self._rpc.call("system.multicall", _CALLS)
         observed_at = self._clock()
         try:
@@ -94,7 +110,7 @@ class SupervisorSource:
                 for name, kind in zip(_OPTIONAL, (int, str, str, str), strict=True)
             )
             restarts = self._restarts.update(infos)
-            return Supervisor(
+            part = Supervisor(
                 observed_at=observed_at,
                 name=self.target,
                 # Without a process nothing needs supervisord's own clock.
@@ -108,6 +124,10 @@ class SupervisorSource:
             )
         except (msgspec.ValidationError, ValueError, OverflowError) as exc:
             raise self._error(ErrorKind.GARBAGE, f"its answer makes no sense: {exc}") from exc
+        if self.wants_commands or (self.wants_commands is None and self.peer_pid == NOT_HERE):
+            starts = {(info.group, info.name): info.start for info in infos}
+            self._configured.renew(Asked(pid, version, starts), self._total - (self._monotonic() - started))
+        return part
 
     def _sort(self, answers: Any) -> Mapping[str, Any]:
         """Return the answer of each sub-call by method name; a method that is unknown there and not needed is left out."""

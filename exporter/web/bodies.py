@@ -101,6 +101,7 @@ def _queue(key: QueueKey, queue: Queue, view: View, recent: Recent, *, points: R
         completed_total=queue.completed_total,
         failed_total=queue.failed_total,
         processing_seconds=queue.processing_seconds,
+        throughput=None if queue.throughput is None else round(queue.throughput, 3),
         workers=view.workers.get(key),
         registry_workers=queue.registry_workers,
         registry_workers_busy=queue.registry_workers_busy,

@@ -69,6 +69,8 @@ class QueueReply(Struct, frozen=True, kw_only=True, rename="camel"):
     completed_total: int | None
     failed_total: int | None
     processing_seconds: float | None
+    throughput: float | None
+    """Jobs completed a second, where the queue has a true counter."""
     workers: int | None
     registry_workers: int | None
     registry_workers_busy: int | None

@@ -33,6 +33,7 @@ def told(states: Mapping[str, int]) -> Sequence[int]:
     return states.get("queued", 0), states.get("in_progress", 0), states.get("deferred", 0)
 
 
+@pytest.mark.proves("arq", "waiting", "active", "delayed", "head", "found")
 def test_waiting_running_deferred_killed_and_drained(
     redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource
 ) -> None:

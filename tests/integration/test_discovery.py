@@ -3,12 +3,15 @@
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from depthgauge.secrets import Secret
+from depthgauge.snapshot import Queue
 from exporter.queues.laravel import LaravelReader
+from exporter.queues.reader import Conversation, Reader
 from exporter.settings import PrefixSettings
 from exporter.sources import discovery, findings
 from exporter.sources.discovery import Discovery
@@ -98,7 +101,11 @@ def test_a_walk_looks_at_so_many_keys_and_the_next_goes_on(
         pipe.rpush(f"{P}q{number}", "x")
     pipe.execute()
     finder = Discovery(
-        "main", Secret(redis_server.url), [LaravelReader(PrefixSettings(), ())], interval=300, max_keys=1000
+        "main",
+        Secret(redis_server.url),
+        [LaravelReader(PrefixSettings(), PrefixSettings(), ())],
+        interval=300,
+        max_keys=1000,
     )
     try:
         assert finder.now(soon())
@@ -132,10 +139,22 @@ def test_random_queue_names_are_bounded(
     assert sum("further ones are not read" in record.message for record in caplog.records) == 2
 
 
-def test_nobody_walks_where_nothing_has_to_be_found_by_walking(
-    redis_server: RedisServer, make_source: MakeSource
-) -> None:
-    read(make_source(redis_server.url, systems=("rq",)))
+class Told(Reader):
+    """A system whose queues are all told by configuration."""
+
+    system = "told"
+
+    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
+        yield from ()
+        return ()
+
+
+def test_nobody_walks_where_nothing_has_to_be_found_by_walking(redis_server: RedisServer) -> None:
+    finder = Discovery("main", Secret(redis_server.url), [Told()])
+    try:
+        assert finder.now(soon())
+    finally:
+        finder.close()
     assert "scan" not in redis_server.command_calls()
 
 
@@ -181,7 +200,7 @@ def test_a_walk_that_fails_is_told_once_and_tried_again(
     redis_server.start()
     redis_server.client().sadd("rq:queues", "rq:queue:late")
     wait_for(lambda: ("rq", "late") in read(source), what="the queue is found")
-    assert source.discovery.problem is None
+    wait_for(lambda: source.discovery.problem is None, what="a walk has gone well to its end")
     assert len([record for record in caplog.records if "cannot discover" in record.message]) <= 2
 
 

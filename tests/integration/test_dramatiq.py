@@ -57,6 +57,7 @@ def counters(server: RedisServer, queue: str) -> dict[str, int]:
     return {name.decode(): int(value) for name, value in fields.items()}
 
 
+@pytest.mark.proves("dramatiq", "waiting", "active", "delayed", "kept", "head", "totals", "found")
 def test_waiting_running_retried_dead_killed_and_drained(
     redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource
 ) -> None:
@@ -83,7 +84,8 @@ def test_waiting_running_retried_dead_killed_and_drained(
     counted = wait_for(
         lambda: (now := counters(redis_server, "default")).get("failed") == 2 and now, what="dead letters are counted"
     )
-    assert counted.keys() == {"failed", "runtime_ms"}, "nothing is completed yet"
+    assert counted.keys() == {"completed", "failed", "runtime_ms"}
+    assert counted["completed"] == 0, "nothing is completed yet"
     app.systems.stop(worker, kill=True)
     assert live(read(source)["dramatiq", "default"]) == (1, 2, 2), "what a killed worker held counts until maintenance"
 
@@ -101,6 +103,8 @@ def test_waiting_running_retried_dead_killed_and_drained(
     )
     assert counted["failed"] == 2, "the attempt that is retried is no failure"
     assert 0 <= counted["runtime_ms"] < 20_000
+    shown = read(make_source(redis_server.url))["dramatiq", "default"]
+    assert (shown.completed_total, shown.failed_total) == (3, 2), "what the middleware counts is shown at the queue"
     assert sum(filter(None, live(default))) == app.send()["sizes"]["default"]
 
 

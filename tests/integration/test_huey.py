@@ -36,6 +36,7 @@ def library(told: Mapping[str, int]) -> Sequence[int]:
     return told["pending"], told["scheduled"]
 
 
+@pytest.mark.proves("huey", "waiting", "delayed", "first seen", "found")
 def test_queued_running_retried_killed_and_drained_far_from_utc(
     redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource
 ) -> None:
@@ -85,6 +86,7 @@ def test_queued_running_retried_killed_and_drained_far_from_utc(
     assert idle.kept.finished is None
 
 
+@pytest.mark.proves("huey", "head")
 def test_a_queue_with_priorities(redis_server: RedisServer, make_systems: MakeSystems, make_source: MakeSource) -> None:
     systems, client = make_systems("systems"), redis_server.client()
     environment = {"REDIS_URL": redis_server.url, "NAME": "prio", "KIND": "PriorityRedisExpireHuey"}

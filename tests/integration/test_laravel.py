@@ -22,6 +22,7 @@ def counts(live: LiveJobs) -> tuple[int | None, int | None, int | None]:
     return live.waiting, live.active, live.delayed
 
 
+@pytest.mark.proves("laravel", "waiting", "found")
 def test_dispatched_jobs_wait_and_worked_ones_are_gone(
     laravel: LaravelApp, redis_server: RedisServer, make_source: MakeSource
 ) -> None:
@@ -37,6 +38,7 @@ def test_dispatched_jobs_wait_and_worked_ones_are_gone(
     assert counts(read(source)["laravel", "emails"].live) == (0, 0, 0), "known queues stay at 0"
 
 
+@pytest.mark.proves("laravel", "active", "delayed")
 def test_a_job_at_work_is_active_a_later_one_delayed(
     laravel: LaravelApp, redis_server: RedisServer, make_source: MakeSource
 ) -> None:
@@ -51,6 +53,7 @@ def test_a_job_at_work_is_active_a_later_one_delayed(
     wait_for(lambda: read(source)["laravel", "reports"].live.active == 0, what="the job is done")
 
 
+@pytest.mark.proves("laravel", "head")
 def test_an_overdue_delayed_job_without_a_worker_waits(
     laravel: LaravelApp, redis_server: RedisServer, make_source: MakeSource
 ) -> None:
@@ -76,6 +79,7 @@ def test_a_released_job_is_retried_and_has_no_known_time(
     assert counts(queue.live) == (1, 0, 0)
 
 
+@pytest.mark.proves("laravel", "first seen")
 def test_laravel_8_stores_no_time_so_the_head_is_watched(
     laravel: LaravelApp, redis_server: RedisServer, make_source: MakeSource
 ) -> None:

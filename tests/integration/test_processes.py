@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from depthgauge.secrets import Secret
 from depthgauge.snapshot import Process, Resources, Supervisor
-from exporter.settings import RedisSettings, SupervisorSettings
+from exporter.command_lines.reader import Variable
+from exporter.places import Place
+from exporter.settings import SupervisorSettings
 from exporter.sources.processes import ResourceReader
 from exporter.sources.supervisor import SupervisorSource
 from exporter.sources.supervisor_rpc import Timeouts
@@ -172,7 +173,7 @@ class Sleeper:
 
     system = "naps"
 
-    def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
+    def serves(self, argv: Sequence[str], variable: Variable) -> Sequence[str] | None:
         return argv[1:] if argv[:1] == ("sleep",) else None
 
 
@@ -189,9 +190,8 @@ def test_command_lines_lead_to_queues(make_supervisord: MakeSupervisord) -> None
     workers = WorkerMap(
         rules={},
         command_lines=[Sleeper()],
-        redises=[RedisSettings(name="default", url=Secret("redis://localhost"))],
-        systems=("naps",),
-        known=lambda _system, _queue: (),
+        places=[Place("default", frozenset(("naps",)))],
+        known=lambda _redis: None,
     )
     watch = Watch(daemon.unix_url)
 

@@ -138,9 +138,9 @@ def test_overdue_is_judged_by_redis_not_by_our_clock(redis_server: RedisServer) 
 def test_known_lists_what_was_read(redis_server: RedisServer, make_source: MakeSource) -> None:
     fill(redis_server, 1)
     source = make_source(redis_server.url)
-    assert source.known() == ()
+    assert source.known() is None
     read(source)
-    assert set(source.known()) == {("laravel", "l0"), ("laravel", "o0"), ("rq", "r0")}
+    assert set(source.known() or ()) == {("laravel", "l0"), ("laravel", "o0"), ("rq", "r0")}
 
 
 def test_a_bare_name_goes_to_every_system_in_use(redis_server: RedisServer, make_source: MakeSource) -> None:

@@ -77,6 +77,7 @@ def fill_every_system(client: Any) -> None:
     pipe.set("saq:job:default:k1", json.dumps({"key": "k1", "function": "f", "queued": int(now * 1000) - 500}))
     pipe.xgroup_create("orders", "billing", id="0", mkstream=True)
     pipe.xadd("orders", {"order": "1"})
+    pipe.xgroup_createconsumer("orders", "billing", "web-1")
     pipe.rpush("jobs", '{"at": 1767225600}')
     pipe.zadd("due", {"a": now - 5, "b": now + 500})
     # What none of them owns.

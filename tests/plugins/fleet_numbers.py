@@ -41,6 +41,7 @@ def queue(name: str, now: datetime, **fields: Any) -> Json:
         "completedTotal": None,
         "failedTotal": None,
         "processingSeconds": None,
+        "throughput": None,
         "workers": 2,
         "registryWorkers": None,
         "registryWorkersBusy": None,

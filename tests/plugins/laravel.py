@@ -19,11 +19,18 @@ TIMEOUT = 30.0
 class LaravelApp:
     """One application: a writable copy of the fixture, its Redis and its key prefix (None: Laravel's default).
 
-    With the DSN of a database it keeps its failed jobs there, once ``make_failed_jobs`` has made the table.
+    With the DSN of a database it keeps its failed jobs there, once ``make_failed_jobs`` has made the table. With
+    ``counters`` it loads the service provider of that file (docs/snippets).
     """
 
     def __init__(
-        self, folder: Path, redis: RedisServer, *, prefix: str | None = None, database: str | None = None
+        self,
+        folder: Path,
+        redis: RedisServer,
+        *,
+        prefix: str | None = None,
+        database: str | None = None,
+        counters: Path | None = None,
     ) -> None:
         self.folder = folder
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -33,6 +40,8 @@ class LaravelApp:
         self._environment = {"PATH": os.environ["PATH"], "REDIS_PORT": str(redis.port)}
         if prefix is not None:
             self._environment["REDIS_PREFIX"] = prefix
+        if counters is not None:
+            self._environment["COUNTERS"] = str(counters)
         if database is not None:
             where = conninfo.conninfo_to_dict(database)
             self._environment |= {"DB_PORT": str(where["port"]), "DB_DATABASE": str(where["dbname"])}
@@ -61,7 +70,7 @@ class LaravelApp:
     def dispatch(
         self, queue: str, marker: str, *, mode: str = "finish", delay: int | None = None, size: int = 0
     ) -> None:
-        """Dispatch a job that writes ``marker``; ``mode`` is finish, fail, release (itself) or hold (until ``let_go``)."""
+        """Dispatch a job that writes ``marker``; ``mode`` is finish, slow, fail, give-up, release (itself) or hold (until ``let_go``)."""
         options = [f"--mode={mode}", f"--size={size}", *([f"--delay={delay}"] if delay is not None else [])]
         self.artisan("dispatch", queue, marker, *options)
 
@@ -106,8 +115,9 @@ def make_laravel(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisSe
     """Give a function that makes applications on ``redis_server``: ``make_laravel(prefix="shop_")``."""
     apps: list[LaravelApp] = []
 
-    def make(*, prefix: str | None = None, database: str | None = None) -> LaravelApp:
-        apps.append(LaravelApp(tmp_path_factory.mktemp("laravel"), redis_server, prefix=prefix, database=database))
+    def make(*, prefix: str | None = None, database: str | None = None, counters: Path | None = None) -> LaravelApp:
+        folder = tmp_path_factory.mktemp("laravel")
+        apps.append(LaravelApp(folder, redis_server, prefix=prefix, database=database, counters=counters))
         return apps[-1]
 
     yield make

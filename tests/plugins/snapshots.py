@@ -103,6 +103,7 @@ def full(**changes: Any) -> Snapshot:
         completed_total=1234567,
         failed_total=89,
         processing_seconds=0.75,
+        throughput=3.5,
         registry_workers=5,
         registry_workers_busy=4,
         paused=False,

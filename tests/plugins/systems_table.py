@@ -1,8 +1,8 @@
 """The README's table of queue systems: what is read of each, and what proves it. Made from the tests themselves.
 
 A cell says ``library`` where a test beside the system's own library is marked ``@pytest.mark.proves("celery", "waiting")``,
-``fixture`` where only recorded or typed replies (tests/fixtures/queues) have the number, and ``-`` where nothing proves
-it: that the system does not tell it, as docs/queues.md says.
+``fixture`` where only recorded or typed replies (tests/fixtures/queues), typed keys (tests/plugins/every_system.py) or
+typed command lines have it, and ``-`` where nothing does: that the system does not tell it, as docs/queues.md says.
 """
 
 import ast
@@ -63,6 +63,8 @@ def table(root: Path) -> str:
     ]
     for system in SYSTEMS:
         recorded = fixtures(root / "tests" / "fixtures" / "queues" / system.name)
+        recorded |= {"found"} if system.auto else set()
+        recorded |= {"command line"} if system.name in command_line_systems() else set()
         cells = [
             "library" if (system.name, column) in proven else "fixture" if column in recorded else "-"
             for column in COLUMNS

@@ -20,6 +20,7 @@ COMMANDS = (
     "migrate",
     "snapshot",
     "check",
+    "queues",
     "history",
     "quarantine",
     "rules",

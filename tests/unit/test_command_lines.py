@@ -3,13 +3,14 @@ import shlex
 import pytest
 
 from exporter.command_lines import COMMAND_LINES
+from exporter.command_lines.reader import no_variable
 
 
 def serves(system: str, line: str | list[str]) -> list[str] | None:
     (reader,) = (each for each in COMMAND_LINES if each.system == system)
     words = shlex.split(line) if isinstance(line, str) else line
-    queues = reader.serves(words)
-    assert queues == reader.serves(tuple(words)), "what kind of sequence it is must not matter"
+    queues = reader.serves(words, no_variable)
+    assert queues == reader.serves(tuple(words), no_variable), "what kind of sequence it is must not matter"
     return None if queues is None else list(queues)
 
 
@@ -31,8 +32,14 @@ def serves(system: str, line: str | list[str]) -> list[str] | None:
         ("php artisan queue:work '--queue= a , b '", ["a", "b"]),
         ("php artisan queue:work database --queue=a", None),
         ("php artisan queue:work sqs", None),
-        ("php artisan horizon:work redis --queue=a", None),
-        ("php artisan horizon", None),
+        (
+            "php artisan horizon:work redis --name=default --supervisor=web-1:s-1 --queue='high,a' --tries=0",
+            ["high", "a"],
+        ),
+        ("php8.2 artisan horizon:work long-running --queue=a", ["a"]),
+        ("php artisan horizon", []),
+        ("php artisan horizon:supervisor web-1:s-1 redis --queue=a,b --balance=auto", []),
+        ("php artisan horizon:terminate", None),
         ("php artisan queue:restart", None),
         ("php artisan schedule:work", None),
         ("vim queue:work", None),
@@ -60,8 +67,8 @@ def test_laravel(line: str, queues: list[str] | None) -> None:
         ("rq worker --dequeue-strategy round_robin high", ["high"]),
         ("rq worker high --with-scheduler -s low", ["high", "low"]),
         ("rq worker -- high -odd", ["high", "-odd"]),
-        ("rq worker -c settings", None),
-        ("rq worker --config=settings", None),
+        ("rq worker -c settings", []),
+        ("rq worker --config=settings", []),
         ("rq worker -c settings high", ["high"]),
         ("rq worker-pool high -n 4", ["high"]),
         ("rq worker-pool -l DEBUG --num-workers 4", ["default"]),
@@ -89,7 +96,7 @@ def test_rq(line: str, queues: list[str] | None) -> None:
         (["rq:worker:w1: Listening on high, default", "", ""], ["high", "default"]),
         (["rq:worker:w1:", "Listening", "on", "high,default"], ["high", "default"]),
         (["rq:worker:w1: Listening on mail queue\0\0"], ["mail queue"]),
-        (["rq:worker:w1: Forked 4711 at 1700000000.0"], None),
+        (["rq:worker:w1: Forked 4711 at 1700000000.0"], []),
     ],
 )
 def test_rq_rewrites_its_title_where_setproctitle_is_installed(argv: list[str], queues: list[str] | None) -> None:

@@ -90,7 +90,7 @@ _JSON = st.recursive(
     )
 )
 def test_no_payload_is_too_odd_for_laravel(body: bytes) -> None:
-    talk = LaravelReader(PrefixSettings(prefix=""), ("q",)).read((), NOW)
+    talk = LaravelReader(PrefixSettings(prefix=""), PrefixSettings(), ("q",)).read((), NOW)
     next(iter(talk))
     talk.send([1, 0, 0, 0])
     with pytest.raises(StopIteration) as stop:
@@ -106,6 +106,7 @@ def test_a_head_is_seen_first_once() -> None:
     heads = HeadMemory()
     first = heads.first_seen(b"q", b"head", NOW)
     assert heads.first_seen(b"q", b"head", NOW + 30) == first
+    assert heads.first_seen(b"q", b"head", NOW - 0.01) == first, "the clock is known to so much only"
     assert heads.first_seen(b"q", b"other", NOW + 60) == datetime.fromtimestamp(NOW + 60, UTC)
     assert heads.first_seen(b"q", b"head", NOW + 90) == datetime.fromtimestamp(NOW + 90, UTC), "it came back anew"
     assert heads.first_seen(b"q", b"head", NOW - 90) == datetime.fromtimestamp(NOW - 90, UTC), "the clock was set back"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from depthgauge.snapshot import Process, ProcessState, Resources, Supervisor
-from exporter.sources.processes import ResourceReader, parse_stat
+from exporter.sources.processes import MAX_ENVIRONMENT, ResourceReader, parse_stat
 
 TICKS = 100
 PAGE = 4096
@@ -285,14 +285,43 @@ def test_command_lines(proc: FakeProc, reader: ResourceReader) -> None:
     assert reader.command_lines([100, 101, 102]) == {100: ("php", "artisan", "queue:work", "--queue=hö,x"), 101: ()}
 
 
-def test_command_lines_are_kept_and_read_again_ever_more_rarely(proc: FakeProc, reader: ResourceReader) -> None:
+def test_children_and_starts_are_those_of_the_latest_walk(proc: FakeProc, reader: ResourceReader) -> None:
+    proc.put(100, start=1000)
+    proc.put(101, parent=100, start=1001)
+    proc.put(102, parent=101)
+    assert (list(reader.children(100)), reader.start(100)) == ([], None)
+    reader.read([], {})
+    assert (list(reader.children(100)), reader.start(101)) == ([101], 1001 * TICKS)
+    proc.end(101)
+    reader.read([], {})
+    assert (list(reader.children(100)), reader.start(101)) == ([], None)
+
+
+def test_variables_of_an_environment(proc: FakeProc, reader: ResourceReader) -> None:
+    proc.put(100)
+    (proc.folder / "100/environ").write_bytes(b"A=1\0QUEUE=high,h\xc3\xb6\0QUEUES=\0XQUEUE=x\0EMPTY\0")
+    assert reader.variable(100, "QUEUE") is None, "not of the latest walk"
+    reader.read([], {})
+    assert reader.variable(100, "QUEUE") == "high,hö"
+    assert reader.variable(100, "QUEUES") == ""
+    assert [reader.variable(100, name) for name in ("QUEU", "EMPTY", "B")] == [None, None, None]
+    (proc.folder / "100/environ").write_bytes(b"A=" + b"x" * MAX_ENVIRONMENT + b"\0QUEUE=far\0")
+    assert reader.variable(100, "QUEUE") is None
+    (proc.folder / "100/environ").unlink()
+    assert reader.variable(100, "A") is None
+    (proc.folder / "100/environ").mkdir()
+    assert reader.variable(100, "A") is None
+    assert reader.unreadable == 0, "other users' environments are not readable by design"
+
+
+def test_command_lines_are_kept_and_read_again_more_rarely(proc: FakeProc, reader: ResourceReader) -> None:
     proc.put(100, argv=("supervisord",))
     fresh = []
-    for number in range(1, 17):
+    for number in range(1, 65):
         proc.put(100, argv=(str(number),))
         reader.read([], {})
         fresh.append(reader.command_lines([100])[100] == (str(number),))
-    assert [number for number, is_fresh in enumerate(fresh, 1) if is_fresh] == [1, 2, 4, 8, 16]
+    assert [number for number, is_fresh in enumerate(fresh, 1) if is_fresh] == [1, 2, 4, 8, 16, 32, 48, 64]
     proc.put(100, start=4000, argv=("successor",))
     reader.read([], {})
     assert reader.command_lines([100])[100] == ("successor",)

@@ -35,7 +35,8 @@ class Answers:
         )
         self.source._rpc.call = self._call  # type: ignore[method-assign]  # the wire is tested elsewhere
 
-    def _call(self, method: str, *params: Any) -> Any:
+    def _call(self, method: str, *params: Any, within: float | None = None) -> Any:
+        assert within is None, "nothing but the reading is asked for"
         assert method == "system.multicall"
         return [self.told[each["methodName"].removeprefix("supervisor.")] for each in params[0]]
 

@@ -120,6 +120,20 @@ def test_the_age_is_that_of_the_newest_snapshot_and_never_below_nothing() -> Non
     assert stats(new, now=NOW - timedelta(seconds=60)).age_seconds == 0
 
 
+@pytest.mark.parametrize(("tables", "failed"), [((), 5), (("app",), 3)])
+def test_failed_jobs_that_horizon_lists_count_where_no_table_tells_them(tables: tuple[str, ...], failed: int) -> None:
+    kept = Queue(system="horizon", name="", kept=KeptJobs(failed=5, finished=9))
+    told = (FailedJobs(redis="default", system="laravel", queue="mail", count=3),)
+    snapshot = snapshot_of(
+        queues=(RedisQueues(observed_at=ago(0.5), redis="default", queues=(kept,)),),
+        databases=(Database(observed_at=ago(0.4), name="app", failed_jobs=told),) if tables else (),
+        failed_jobs_in=tables,
+    )
+    assert stats(snapshot).failed == failed
+    [row] = rows_of(snapshot).queues
+    assert (row.failed_jobs, sum((row.failed_by_queue or {}).values())) == (failed, failed)
+
+
 def test_failed_jobs_in_a_database_count_once_whoever_read_them() -> None:
     database = Database(
         observed_at=ago(1),

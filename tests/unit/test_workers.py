@@ -2,12 +2,11 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
 
-from depthgauge.secrets import Secret
 from depthgauge.snapshot import (
     Process,
     ProcessState,
@@ -18,44 +17,17 @@ from depthgauge.snapshot import (
     WorkerProcesses,
 )
 from exporter.command_lines.reader import CommandLine
-from exporter.settings import ListSettings, QueueRule, RedisSettings
+from exporter.places import Place
+from exporter.settings import QueueRule
 from exporter.workers import Unmapped, WorkerMap
+from tests.plugins.worker_tables import Table, Worker
 
 NOW = datetime(2026, 8, 21, 12, tzinfo=UTC)
 SYSTEMS = ("laravel", "rq", "list")
 
 
-class Worker:
-    """A command line reader: ``NAME work a,b``."""
-
-    def __init__(self, system: str) -> None:
-        self.system = system
-
-    def serves(self, argv: Sequence[str]) -> Sequence[str] | None:
-        return argv[2].split(",") if argv[:2] == (self.system, "work") else None
-
-
-class Table:
-    """What runs on this host: argv and children by pid."""
-
-    def __init__(self) -> None:
-        self.argv: dict[int, tuple[str, ...]] = {}
-        self.children: dict[int, Sequence[int]] = {}
-        self.asked: list[int] = []
-
-    def command_lines(self, pids: Iterable[int]) -> Mapping[int, tuple[str, ...]]:
-        wanted = list(pids)
-        self.asked += wanted
-        return {pid: self.argv[pid] for pid in wanted if pid in self.argv}
-
-    def descendants(self, pid: int) -> Sequence[int]:
-        return self.children.get(pid, ())
-
-
-def redis(
-    name: str = "default", *, systems: tuple[str, ...] = ("auto",), lists: tuple[ListSettings, ...] = ()
-) -> RedisSettings:
-    return RedisSettings(name=name, url=Secret("redis://x"), systems=systems, lists=lists)
+def redis(name: str = "default", *, systems: tuple[str, ...] = SYSTEMS, told: tuple[str, ...] = ()) -> Place:
+    return Place(name, frozenset(systems), frozenset(told))
 
 
 def rule(program: str, *queues: str, system: str | None = None, redis: str | None = None) -> QueueRule:
@@ -64,16 +36,21 @@ def rule(program: str, *queues: str, system: str | None = None, redis: str | Non
 
 def worker_map(
     *rules: QueueRule,
-    redises: Sequence[RedisSettings] = (redis(),),
+    redises: Sequence[Place] = (redis(),),
     known: Mapping[tuple[str, str], Sequence[str]] | None = None,
+    unread: Sequence[str] = (),
 ) -> WorkerMap:
+    """``known`` has the names of the Redis servers by system and queue."""
+
+    def known_in(name: str) -> Sequence[tuple[str, str]] | None:
+        return None if name in unread else [queue for queue, names in (known or {}).items() if name in names]
+
     readers: list[CommandLine] = [Worker("laravel"), Worker("rq")]
     return WorkerMap(
         rules={"main": rules},
         command_lines=readers,
-        redises=redises,
-        systems=SYSTEMS,
-        known=lambda system, queue: (known or {}).get((system, queue), ()),
+        places=redises,
+        known=known_in,
     )
 
 
@@ -84,21 +61,26 @@ def process(
     state: int = ProcessState.RUNNING,
     pid: int | None = None,
     local: bool = True,
-    start: int = 1,
 ) -> Process:
     return Process(
         group=group or name,
         name=name,
         state=state,
         pid=pid,
-        start=datetime.fromtimestamp(start, UTC),
+        start=datetime.fromtimestamp(1, UTC),
         resources=Resources() if local and pid else None,
     )
 
 
-def fill(workers: WorkerMap, *processes: Process, table: Table | None = None, name: str = "main") -> Supervisor:
+def fill(
+    workers: WorkerMap,
+    *processes: Process,
+    table: Table | None = None,
+    name: str = "main",
+    commands: Mapping[tuple[str, str], str] | None = None,
+) -> Supervisor:
     supervisor = Supervisor(observed_at=NOW, name=name, now=NOW, state=1, processes=processes)
-    (filled,) = workers.fill([supervisor], table or Table())
+    (filled,) = workers.fill([supervisor], table or Table(), {name: commands or {}})
     return filled
 
 
@@ -186,7 +168,7 @@ def test_process_that_is_not_of_this_host_has_no_command_line() -> None:
 def test_worker_below_a_shell_counts_once() -> None:
     table = Table()
     table.argv = {1: ("bash", "-c", "x"), 2: ("sleep",), 3: ("rq", "work", "a"), 4: ("rq", "work", "a")}
-    table.children[1] = (2, 3, 4)
+    table.below = {1: (2, 3), 3: (4,)}
     seen = fill(worker_map(), process("p", pid=1), table=table)
     assert served(seen) == [[("default", "rq", "a")]]
     assert [each.processes for each in seen.workers] == [1]
@@ -199,7 +181,8 @@ def test_title_that_a_worker_writes_later_does_not_unmap_it_but_a_new_start_does
     assert served(fill(workers, process("p", pid=1), table=table)) == [[("default", "rq", "a")]]
     table.argv[1] = ("rq:worker:x: Forked 12 at 123",)
     assert served(fill(workers, process("p", pid=1), table=table)) == [[("default", "rq", "a")]]
-    assert served(fill(workers, process("p", pid=1, start=2), table=table)) == [[]]
+    table.starts[1] = 2
+    assert served(fill(workers, process("p", pid=1), table=table)) == [[]]
 
 
 @pytest.mark.parametrize("state", [state for state in ProcessState if state is not ProcessState.RUNNING])
@@ -289,7 +272,7 @@ def test_rule_without_a_system() -> None:
     assert served(fill(known, process("w"))) == [[("default", "list", "q")]]
     both = worker_map(rule(".*", "q"), known={("list", "q"): ("default",), ("rq", "q"): ("default",)})
     assert served(fill(both, process("w"))) == [[]]
-    lists = worker_map(rule(".*", "q"), redises=(redis(systems=("rq",), lists=(ListSettings(key="q", name="q"),)),))
+    lists = worker_map(rule(".*", "q"), redises=(redis(systems=("rq", "list"), told=("rq", "list")),))
     assert served(fill(lists, process("w"))) == [[]]
 
 
@@ -304,7 +287,7 @@ def test_unmapped_is_named_once_in_the_log_and_shown(caplog: pytest.LogCaptureFi
         for _ in range(3):
             fill(workers, process("w", group="g"))
     assert [record.getMessage() for record in caplog.records] == [
-        "main: g:w serves queue 'q', but it is not certain in which Redis: give it a rule with redis and system"
+        "main: g:w serves queue 'q', but it is not certain where that is: give it a rule with redis, system and queues"
     ]
     assert workers.unmapped == {Unmapped("main", "g", "w", "rq", "q")}
     known["rq", "q"] = ("one",)
@@ -317,3 +300,50 @@ def test_the_rest_of_a_process_is_untouched() -> None:
     (after,) = fill(worker_map(rule("w", "q", system="rq")), before).processes
     assert after.serves == (ServedQueue(redis="default", system="rq", queue="q"),)
     assert (after.pid, after.start, after.resources) == (before.pid, before.start, before.resources)
+
+
+def systems(supervisor: Supervisor) -> dict[tuple[str, str], int]:
+    return {(each.redis, each.system): each.processes for each in supervisor.worker_processes}
+
+
+def test_worker_that_tells_no_queue_counts_once_for_its_system_and_for_no_queue() -> None:
+    table = Table()
+    table.argv = {1: ("rq", "busy"), 2: ("rq", "work", "a,b")}
+    workers = worker_map()
+    seen = fill(workers, process("p", pid=1), process("w", pid=2), table=table)
+    assert served(seen) == [[], [("default", "rq", "a"), ("default", "rq", "b")]]
+    assert systems(seen) == {("default", "rq"): 2}
+    assert workers.unmapped == frozenset()
+    assert systems(fill(workers, table=table)) == {("default", "rq"): 0}
+
+
+def test_worker_that_tells_no_queue_needs_its_system_to_be_in_use_in_one_redis_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = Table()
+    table.argv[1] = ("rq", "busy")
+    known: dict[tuple[str, str], Sequence[str]] = {}
+    workers = worker_map(redises=TWO, known=known)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert systems(fill(workers, process("p", pid=1), table=table)) == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        "main: p:p serves rq, but it is not certain where that is: give it a rule with redis, system and queues"
+    ]
+    assert workers.unmapped == {Unmapped("main", "p", "p", "rq", "")}
+    known["rq", "any"] = ("two",)
+    assert systems(fill(workers, process("p", pid=1), table=table)) == {("two", "rq"): 1}
+    known["rq", "any"] = ("one", "two")
+    assert systems(fill(workers, process("p", pid=1), table=table)) == {("two", "rq"): 0}
+
+
+def test_queue_that_is_not_certain_leaves_the_process_counted_for_its_system() -> None:
+    table = Table()
+    table.argv[1] = ("rq", "work", "mail")
+    known = {("rq", "shop:mail"): ("default",), ("rq", "blog:mail"): ("default",)}
+    workers = worker_map(known=known)
+    seen = fill(workers, process("p", pid=1), table=table)
+    assert (served(seen), systems(seen)) == ([[]], {("default", "rq"): 1})
+    assert workers.unmapped == {Unmapped("main", "p", "p", "rq", "mail")}
+    ruled = worker_map(rule("p", "shop:mail", system="rq"), known=known)
+    assert served(fill(ruled, process("p", pid=1), table=table)) == [[("default", "rq", "shop:mail")]]

@@ -1,0 +1,120 @@
+"""Applications that share a Redis by namespaces, as Ruby's redis-namespace makes them: name and colon before every key."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from depthgauge.resp import Command, Reply
+from exporter.queues.naming import handle_of, labels, parts_of
+from exporter.queues.reader import Conversation
+
+T = TypeVar("T")
+
+MOST: Final = 64
+"""Namespaces that are asked for queues in one Redis."""
+PROBES: Final = 10
+"""Queues whose head is looked at where nothing else tells whose they are."""
+
+
+def key_of(namespace: bytes, rest: bytes) -> bytes:
+    """Return a key of a namespace; ``b""`` is none."""
+    return namespace + b":" + rest if namespace else rest
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The queues of one namespace."""
+
+    namespace: bytes
+    names: tuple[bytes, ...]
+    labels: Mapping[bytes, str]
+    """The ``queue`` label by name; that of ``b""`` for what is told of all queues together."""
+
+    def key(self, rest: bytes) -> bytes:
+        """Return a key of this namespace."""
+        return key_of(self.namespace, rest)
+
+    def handle(self, name: bytes) -> bytes:
+        """Return what a queue is remembered by."""
+        return handle_of(self.namespace, name)
+
+
+class Namespaces:
+    """The namespaces of one system: the one configured, or the default one and those whose keys were met."""
+
+    def __init__(self, configured: str | None, default: bytes, names: Sequence[str]) -> None:
+        self.configured = configured is not None
+        self._home = default if configured is None else configured.encode()
+        self._names = tuple(name.encode() for name in names)
+        self.known: tuple[bytes, ...] = (self._home,)
+        """Replaced, never changed: discovery adds to it in a thread of its own."""
+        self._found: Sequence[bytes] | None = None
+        self._applications: tuple[Application, ...] = ()
+
+    def remember(self, namespace: bytes) -> None:
+        """Add a namespace that a key has told."""
+        if not self.configured and namespace not in self.known and len(self.known) < MOST and b"\0" not in namespace:
+            self.known = (*self.known, namespace)
+
+    def applications(self, found: Sequence[bytes]) -> Sequence[Application]:
+        """Return configured queues, then those found, by namespace.
+
+        A configured name that was not found belongs to the configured namespace, else to the first one found, else to the
+        default.
+        """
+        if found is not self._found:
+            self._applications = self._group(found)
+            self._found = found
+        return self._applications
+
+    def _group(self, found: Sequence[bytes]) -> tuple[Application, ...]:
+        owners: dict[bytes, list[bytes]] = {}
+        for namespace, name in map(parts_of, found):
+            owners.setdefault(name, []).append(namespace)
+        home = parts_of(found[0])[0] if found and not self.configured else self._home
+        queues = [(owner, name) for name in self._names for owner in owners.get(name, [home])]
+        queues = list(dict.fromkeys((*queues, *map(parts_of, found))))
+        namespaces = tuple(dict.fromkeys(namespace for namespace, _ in queues))
+        shown = labels((*((namespace, b"") for namespace in namespaces), *queues))
+        return tuple(
+            Application(
+                namespace,
+                tuple(name for owner, name in queues if owner == namespace),
+                {name: label for (owner, name), label in shown.items() if owner == namespace},
+            )
+            for namespace in namespaces
+        )
+
+
+def holds_job(
+    namespace: bytes, names: Sequence[bytes], *, end: int, is_job: Callable[[Reply], bool]
+) -> Conversation[bool]:
+    """Say whether one of the first lists ``queue:NAME`` has a job of a system at its end (0 or -1)."""
+    keys = [key_of(namespace, b"queue:" + name) for name in names[:PROBES]]
+    kinds: list[Reply] = (yield [("TYPE", key) for key in keys]) if keys else []
+    lists = [key for key, kind in zip(keys, kinds, strict=True) if kind == b"list"]
+    heads: list[Reply] = (yield [("LINDEX", key, end) for key in lists]) if lists else []
+    return any(map(is_job, heads))
+
+
+def side_by_side(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:
+    """Hold several conversations in the batches of one, and return their results."""
+    results: dict[int, T] = {}
+    waiting: dict[int, Sequence[Command]] = {}
+    for index, conversation in enumerate(conversations):
+        try:
+            waiting[index] = next(conversation)
+        except StopIteration as stop:
+            results[index] = stop.value
+    while waiting:
+        asked = dict(waiting)
+        waiting.clear()
+        replies = yield [command for commands in asked.values() for command in commands]
+        start = 0
+        for index, commands in asked.items():
+            try:
+                waiting[index] = conversations[index].send(replies[start : start + len(commands)])
+            except StopIteration as stop:
+                results[index] = stop.value
+            start += len(commands)
+    return [results[index] for index in range(len(conversations))]

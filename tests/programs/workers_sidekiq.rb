@@ -1,0 +1,2 @@
+# A Sidekiq application whose workers have nothing to do.
+require "sidekiq"
