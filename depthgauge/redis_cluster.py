@@ -43,7 +43,7 @@ class ClusterLink:
     """A :class:`~depthgauge.redis_link.Link` to all masters of a cluster; not for several threads at once.
 
     Commands without a key go to the first master, by address, that answers. SCAN walks one master after the other: its
-    cursor tells which one.
+    cursor tells which one. CLIENT is refused: a part of the clients would pass for all of them.
     """
 
     def __init__(self, url: Secret, *, connect_timeout: float, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -107,6 +107,9 @@ class ClusterLink:
         for index in indices:
             command = call.commands[index]
             slot = slot_of(command)
+            if _word(command[0]).upper() == "CLIENT":
+                call.replies[index] = ReplyError("ERR", "ERR no node of a cluster knows the clients of all")
+                continue
             if _is_scan(command):
                 owner = call.scanned.get(index) or _scanned(command, slots)[0]
                 if owner is None:

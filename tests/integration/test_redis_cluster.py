@@ -116,6 +116,12 @@ def test_scan_walks_every_master_once(cluster: RedisCluster, make_link: MakeLink
     assert send(link, ("SCAN", "zzz:1 5")) == [[b"0", []]], "a cursor of a master that is gone, and was the last one"
 
 
+def test_the_clients_of_one_node_do_not_pass_for_those_of_all(cluster: RedisCluster, make_link: MakeLink) -> None:
+    clients, clock = send(make_link(cluster.url), ("CLIENT", "LIST", "TYPE", "normal"), ("TIME",))
+    assert isinstance(clients, ReplyError)
+    assert isinstance(clock, list)
+
+
 def test_slots_on_the_move_are_followed(cluster: RedisCluster, make_source: MakeSource) -> None:
     (name, *_), (one, other, *_) = fill(cluster), cluster.masters
     key, slot = key_of(name), key_slot(key_of(name).encode())
