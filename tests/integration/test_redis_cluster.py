@@ -26,7 +26,6 @@ pytestmark = pytest.mark.needs("redis-server")
 
 P = "laravel_database_queues:"
 JOB = '{"id":"a","createdAt":1767225600}'
-OK = b"+OK\r\n"
 MakeLink: TypeAlias = Callable[..., ClusterLink]
 
 
@@ -148,13 +147,6 @@ def test_slots_on_the_move_are_followed(cluster: RedisCluster, make_source: Make
     for node in cluster.masters:
         node.cluster("SETSLOT", slot, "NODE", one.id)
     assert waiting(read(source)) == everything
-
-
-def test_endless_redirection_ends(make_link: MakeLink, pretend: MakePretender) -> None:
-    alone = b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n"
-    liar = pretend(OK, alone, *[b"-MOVED 1 :{port}\r\n"] * 20)
-    link = make_link(f"redis+cluster://127.0.0.1:{liar.port}")
-    assert send(link, ("LLEN", "x")) == [ReplyError("MOVED", f"MOVED 1 :{liar.port}")]
 
 
 def test_a_master_that_is_down_costs_its_own_queues_only(
@@ -301,17 +293,6 @@ def test_a_single_server_is_no_cluster_and_a_node_is_no_single_server(
     source = make_source(cluster.masters[0].url, queues=("laravel:q0", "laravel:q1", "laravel:q2"))
     assert "fault" in {queue.error for queue in read(source).values()}
     assert "write redis+cluster:// in its URL" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [b"HTTP/1.1 400\r\n\r\n", b":1\r\n", b"*1\r\n$1\r\nx\r\n", b"*0\r\n", b"*1\r\n*2\r\n:1\r\n:2\r\n", b"*9999999\r\n"],
-)
-def test_garbage_instead_of_a_map(answer: bytes, make_link: MakeLink, pretend: MakePretender) -> None:
-    port = pretend(OK, answer).port
-    with pytest.raises(SourceError, match=f"127.0.0.1:{port}") as caught:
-        send(make_link(f"redis+cluster://127.0.0.1:{port}"), ("TIME",))
-    assert caught.value.kind is (ErrorKind.UNREACHABLE if answer == b"*0\r\n" else ErrorKind.GARBAGE)
 
 
 def test_seeds_that_are_down_wrong_or_silent(
