@@ -192,7 +192,7 @@ def test_a_master_that_hangs_costs_half_the_time_and_its_own_queues_only(
     try:
         started = time.monotonic()
         found = read(source)
-        assert time.monotonic() - started < 0.95
+        assert time.monotonic() - started < 1.2
         lost = next(name for name in names if cluster.owner(key_of(name)) is stuck)
         assert waiting(found) == {name: None if name == lost else 2 for name in names}
         assert found["laravel", lost].error == "timeout"
@@ -308,7 +308,7 @@ def test_seeds_that_are_down_wrong_or_silent(
     with pytest.raises(SourceError) as caught:
         send(link, ("TIME",), seconds=0.5)
     assert caught.value.kind is ErrorKind.TIMEOUT
-    assert time.monotonic() - started < 0.7
+    assert time.monotonic() - started < 1.0
 
 
 def test_a_key_without_a_master_is_an_error_of_its_own(cluster: RedisCluster, make_link: MakeLink) -> None:
