@@ -171,7 +171,7 @@ def test_a_master_that_is_down_costs_its_own_queues_only(
             server.collect()
         assert caught.value.kind is ErrorKind.REFUSED
         server.close()
-        fresh = make_source(cluster.url)
+        fresh = make_source(cluster.url, systems=("laravel",))
         assert waiting(read(fresh)) == {name: 2 for name in names if name != lost}
         assert fresh.discover_now(time.monotonic() + 5)
         assert f":{down.port}" in str(fresh.discovery.problem), "and what was not looked at is told"
@@ -183,10 +183,12 @@ def test_a_master_that_is_down_costs_its_own_queues_only(
 
 
 def test_a_master_that_hangs_costs_half_the_time_and_its_own_queues_only(
-    cluster: RedisCluster, make_source: MakeSource
+    cluster: RedisCluster, make_source: MakeSource, make_link: MakeLink
 ) -> None:
     names, stuck = fill(cluster), cluster.masters[1]
-    source = make_source(cluster.url, timeout=1.0)
+    source, link = make_source(cluster.url, timeout=1.0), make_link(cluster.url)
+    sizes = [("LLEN", key_of(name)) for name in names]
+    assert send(link, *sizes) == [1, 1, 1]
     assert waiting(read(source)) == dict.fromkeys(names, 2)
     stuck.pause()
     try:
@@ -198,6 +200,13 @@ def test_a_master_that_hangs_costs_half_the_time_and_its_own_queues_only(
         assert found["laravel", lost].error == "timeout"
         others = {queue.head_eligible_at for (_, name), queue in found.items() if name != lost}
         assert others == {datetime(2026, 1, 1, tzinfo=UTC)}, "what was left sufficed for the heads"
+        deadline = time.monotonic() + 0.6
+        assert link.exchange(sizes, deadline=deadline)[0] == 1
+        started = time.monotonic()
+        lengths = link.exchange(sizes, deadline=deadline)
+        assert time.monotonic() - started < 0.1, "under one deadline it is waited for once"
+        assert isinstance(lengths[1], ReplyError)
+        assert lengths[::2] == [1, 1]
     finally:
         stuck.resume()
         cluster.wait_whole()
