@@ -110,8 +110,8 @@ class Discovery:
 
     @property
     def has_seen_all(self) -> bool:
-        """Whether a walk has ended, and the last one was refused nothing and came to the end of the keys."""
-        return self.has_walked and self.problem is None and self._cursor == b"0"
+        """Whether a walk has ended that saw all it can: it came to the end of the keys, or the server did not let it."""
+        return self.has_walked and (self.problem is not None or self._cursor == b"0")
 
     def now(self, deadline: float) -> bool:
         """Walk at once; wait until that is done or until ``deadline`` (monotonic), say which."""
