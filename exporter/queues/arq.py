@@ -70,9 +70,9 @@ class ArqReader(Reader):
         )
         return self._proven
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key is the default queue or ends like a health check."""
-        return key == DEFAULT_QUEUE or key.endswith(_HEALTH)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the default queue and the keys that end like a health check."""
+        return [key for key in page if key.endswith(_HEALTH) or key == DEFAULT_QUEUE]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the default queue; remember a health check, which :meth:`discover` looks into."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from depthgauge.names import clean
 from exporter.queues.naming import handle_of, parts_of
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, Reader, holding
 from exporter.queues.sets import walk
 
 MAX_TABLES: Final = 10_000
@@ -43,9 +43,12 @@ class CeleryNames(Reader):
         self._known: set[bytes] = set()
         self._told: Mapping[bytes, bytes] = {}
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key is that of a table of bindings, under the configured prefix if there is one."""
-        return _TABLE in key if self._own is None else key.startswith(self._own + _TABLE)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys of tables of bindings, those under the configured prefix if there is one."""
+        if self._own is None:
+            return holding(page, _TABLE)
+        start = self._own + _TABLE
+        return [key for key in page if key.startswith(start)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the table; the names of its queues are its members."""

@@ -45,6 +45,7 @@ _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9._-]*")
 """What Dramatiq takes for a queue's name (actor.py): dots, but no colon."""
 _MESSAGES: Final = b".msgs"
 _DEAD: Final = b".XQ"
+_ENDS: Final = (_MESSAGES, _DEAD)
 _OTHERS: Final = (b".DQ", _DEAD)
 """What the delayed and the dead messages of a queue are kept under."""
 _COUNTS: Final = 4
@@ -71,9 +72,9 @@ class DramatiqReader(Reader):
         self._found: Sequence[bytes] | None = None
         self._keys: dict[bytes, str] = {}
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key ends like a hash of messages or a set of dead ones, in the configured namespace."""
-        return key.endswith((_MESSAGES, _DEAD)) and key.startswith(self._start)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that end like a hash of messages or a set of dead ones, in the configured namespace."""
+        return [key for key in page if key.endswith(_ENDS) and key.startswith(self._start)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return namespace and queue: delayed and dead messages belong to the queue they came from."""

@@ -49,7 +49,8 @@ ALIVE: Final = 29.0
 _MEASURED: Final = b"measured_queues"
 _SUPERVISORS: Final = b"supervisors"
 _MASTERS: Final = b"masters"
-_MARKS: Final = (_MEASURED, _SUPERVISORS, _MASTERS)
+MARKS: Final = (_MEASURED, _SUPERVISORS, _MASTERS)
+"""Endings of the keys that may tell a prefix."""
 _KEPT: Final = (b"failed_jobs", b"completed_jobs", b"silenced_jobs")
 
 
@@ -96,13 +97,12 @@ class Horizon:
         """Those asked for queues: the configured one, and those met."""
         self._totals = Sawtooth()
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key ends like one that tells a prefix."""
-        return key.endswith(_MARKS)
-
     def recognise(self, key: bytes, kind: bytes) -> None:
-        """Remember the prefix of a set of measured queues, or of supervisors where the prefix has ``horizon`` in it."""
-        end = next(end for end in _MARKS if key.endswith(end))
+        """Remember the prefix of a set of measured queues, or of supervisors where the prefix has ``horizon`` in it.
+
+        The key has one of :data:`MARKS` at its end.
+        """
+        end = next(end for end in MARKS if key.endswith(end))
         prefix = key.removesuffix(end)
         if kind != (b"set" if end == _MEASURED else b"zset") or (end != _MEASURED and b"horizon" not in prefix):
             return

@@ -45,7 +45,7 @@ from exporter.queues.laravel_apps import (
     unbraced,
 )
 from exporter.queues.payload import count, eligible, fields, first_error, items, seconds, total
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, Reader, holding
 from exporter.queues.together import together
 from exporter.settings import PrefixSettings
 
@@ -99,15 +99,19 @@ class LaravelReader(Reader):
         told = yield from self._horizon.discover()
         return tuple(handle_of(prefix, name) for prefix, name in told)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key has the mark of a queue, under the configured prefix if there is one; or may be Horizon's."""
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys with the mark of a queue, under the configured prefix if there is one; and what may be Horizon's."""
         if self._prefix is None:
-            return MARK in key or COUNTERS in key or self._horizon.may_own(key)
-        return key.startswith((self._prefix + MARK, self._prefix + COUNTERS)) or self._horizon.may_own(key)
+            marked = holding(page, MARK) + holding(page, COUNTERS)
+        else:
+            starts = (self._prefix + MARK, self._prefix + COUNTERS)
+            marked = [key for key in page if key.startswith(starts)]
+        marked += [key for key in page if key.endswith(horizon.MARKS)]
+        return tuple(dict.fromkeys(marked))
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the list's key: its TYPE tells a queue whose name ends in ``:delayed`` from the delayed jobs of another."""
-        if self._horizon.may_own(key):
+        if key.endswith(horizon.MARKS):
             self._horizon.recognise(key, kind)
         if kind == b"list" and not key.endswith(b":notify"):
             base = key

@@ -46,10 +46,10 @@ class QueueReader(Protocol):
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Ask the system's own sets of names for handles; called in the background, every few minutes."""
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether a key met by the background SCAN looks like this system's; its TYPE is asked next.
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return those keys of a page of the background SCAN that look like this system's; their TYPE is asked next.
 
-        Called for every key of the database and every system: it has to be quick and narrow.
+        Every key of the database passes through it, for every system: it has to be quick and narrow.
         """
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
@@ -88,9 +88,9 @@ class Reader:
         yield from ()
         return ()
 
-    def may_own(self, key: bytes) -> bool:  # noqa: ARG002  the protocol's signature
-        """Return False: keys are not looked at."""
-        return False
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:  # noqa: ARG002  the protocol's signature
+        """Return nothing: keys are not looked at."""
+        return ()
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:  # noqa: ARG002  the protocol's signature
         """Return None, see :meth:`may_own`."""
@@ -111,6 +111,11 @@ class Reader:
 
     def rebase(self) -> None:
         """Do nothing: no counter is derived."""
+
+
+def holding(page: Sequence[bytes], mark: bytes) -> list[bytes]:
+    """Return the keys that have a mark anywhere. Few pages have one, and one look through all keys at once tells."""
+    return [key for key in page if mark in key] if mark in b"\0".join(page) else []
 
 
 def converse(exchange: Callable[[Sequence[Command]], list[Reply]], conversations: Sequence[Conversation[T]]) -> list[T]:

@@ -52,6 +52,7 @@ MAX_FAILED: Final = 1_000
 """Lists of failed jobs by queue."""
 
 _MARKS: Final = ((b":workers:heartbeat", b"hash"), (b":stat:processed", b"string"))
+_ENDS: Final = tuple(mark for mark, _ in _MARKS)
 _FAILED: Final = b"_failed"
 
 
@@ -76,9 +77,9 @@ class ResqueReader(Reader):
         """Return the names in ``queues`` of the namespaces that are Resque's."""
         return discover(self._namespaces, DEFAULT)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key may tell a namespace: ``NS:workers:heartbeat`` or ``NS:stat:processed``."""
-        return self.needs_scan and key.endswith((b":workers:heartbeat", b":stat:processed"))
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that may tell a namespace: ``NS:workers:heartbeat`` and ``NS:stat:processed``."""
+        return [key for key in page if key.endswith(_ENDS)] if self.needs_scan else ()
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the namespace; whether it is Resque's or Sidekiq's, :meth:`discover` tells."""

@@ -23,6 +23,7 @@ MAX_SETS: Final = 200
 
 _QUEUES: Final = b":queues"
 _WORKERS: Final = b":workers"
+_ENDS: Final = (_QUEUES, _WORKERS)
 _PREFIX: Final = re.compile(rb"[A-Za-z0-9_.:{}-]+")
 """What RQ allows."""
 _ABREAST: Final = 1_000
@@ -72,9 +73,9 @@ class RqNames(Reader):
                         handles |= dict.fromkeys(handle_of(prefix, name) for name in names if name)
         return tuple(handles)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key ends as RQ's sets of queues and workers do."""
-        return key.endswith((_QUEUES, _WORKERS))
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that end as RQ's sets of queues and workers do."""
+        return [key for key in page if key.endswith(_ENDS)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember such a set; its key tells an application and no queue."""

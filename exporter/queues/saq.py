@@ -83,9 +83,9 @@ class SaqReader(Reader):
         self._complete = Tally()
         self._failed = Tally()
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key is named as one that holds jobs or workers of a queue."""
-        return key.startswith(_PREFIX) and key.endswith(_ENDS)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that are named as those that hold jobs or workers of a queue."""
+        return [key for key in page if key.startswith(_PREFIX) and key.endswith(_ENDS)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the queue's name; a job whose key ends alike is a string."""

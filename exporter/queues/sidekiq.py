@@ -95,9 +95,9 @@ class SidekiqReader(Reader):
         """Return the names in ``queues`` and those that living processes serve, where the keys are Sidekiq's."""
         return discover(self._namespaces)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key may tell a namespace: ``NS:processes`` or ``NS:stat:processed``."""
-        return not self._namespaces.configured and key.endswith(_MARKS)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that may tell a namespace: ``NS:processes`` and ``NS:stat:processed``."""
+        return [key for key in page if key.endswith(_MARKS)] if self.needs_scan else ()
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the namespace; whether it is Sidekiq's or Resque's, :meth:`discover` tells."""

@@ -252,16 +252,18 @@ class Discovery:
 
     def _match(self, readers: Sequence[QueueReader], keys: Sequence[bytes]) -> str | None:
         """Add the queues these keys belong to; return why their types could not be asked, if so."""
-        candidates = [(reader, key) for key in keys for reader in readers if reader.may_own(key)]
-        if not candidates:
+        candidates = [(reader, owned) for reader in readers if (owned := reader.may_own(keys))]
+        asked = tuple(dict.fromkeys(key for _, owned in candidates for key in owned))
+        if not asked:
             return None
-        asked = tuple(dict.fromkeys(key for _, key in candidates))
         kinds = dict(zip(asked, self._exchange([("TYPE", key) for key in asked]), strict=True))
-        for reader, key in candidates:
-            kind = kinds[key]
-            handle = reader.recognise(key, kind) if isinstance(kind, bytes) else None
-            if handle is not None and isinstance(kind, bytes):
-                self._add(reader, [(handle, f"{kind.decode('ascii', 'replace')} {clean(key)}")])
+        for reader, owned in candidates:
+            told: list[tuple[bytes, str]] = []
+            for key in owned:
+                kind = kinds[key]
+                if isinstance(kind, bytes) and (handle := reader.recognise(key, kind)) is not None:
+                    told.append((handle, f"{kind.decode('ascii', 'replace')} {clean(key)}"))
+            self._add(reader, told)
         refused = (kind for kind in kinds.values() if isinstance(kind, ReplyError) and not out_of_reach(kind))
         return next((kind.message for kind in refused), None)
 

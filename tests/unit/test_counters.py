@@ -95,9 +95,9 @@ def test_any_number_of_hashes_takes_one_round_trip_and_one_command_each() -> Non
 )
 def test_hashes_of_the_convention_are_found(key: bytes, kind: bytes, handle: bytes | None) -> None:
     reader = CounterReader("main", [])
-    assert reader.may_own(key)
+    assert reader.may_own([key])
     assert reader.recognise(key, kind) == handle
-    assert not reader.may_own(b"depthgauge:snapshots")
+    assert not reader.may_own([b"depthgauge:snapshots"])
 
 
 def test_the_name_for_include_and_exclude_is_the_queues_own() -> None:

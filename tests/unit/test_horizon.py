@@ -76,7 +76,7 @@ def read(reader: LaravelReader, table: Mapping[tuple[str, bytes], Reply], *names
 )
 def test_which_keys_tell_a_prefix(key: bytes, kind: bytes, prefix: bytes | None) -> None:
     found = reader()
-    if found.may_own(key):
+    if found.may_own([key]):
         assert found.recognise(key, kind) is None
     assert found.prefixes == (() if prefix is None else (prefix,))
 
@@ -253,6 +253,6 @@ def test_idle_queues_are_known_by_the_counters_of_their_workers() -> None:
     for key in (b"depthgauge:jobs:mail", b"kombu.depthgauge:jobs:mail", b"shop_database_depthgauge:jobs:"):
         assert found.recognise(key, b"hash") is None, "somebody else's"
     told = reader(laravel="shop:")
-    assert told.may_own(b"shop:depthgauge:jobs:mail")
-    assert not told.may_own(b"blog_database_depthgauge:jobs:mail")
+    assert told.may_own([b"shop:depthgauge:jobs:mail"])
+    assert not told.may_own([b"blog_database_depthgauge:jobs:mail"])
     assert told.recognise(b"shop:depthgauge:jobs:mail", b"hash") == b"shop:queues:mail"

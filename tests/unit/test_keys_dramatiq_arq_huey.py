@@ -34,7 +34,7 @@ FOREIGN = (
 
 
 def handle(reader: QueueReader, key: bytes, kind: bytes) -> bytes | None:
-    return reader.recognise(key, kind) if reader.may_own(key) else None
+    return reader.recognise(key, kind) if reader.may_own([key]) else None
 
 
 @pytest.mark.parametrize("reader", [DramatiqReader(PrefixSettings(), ()), ArqReader(()), HueyReader(())])
