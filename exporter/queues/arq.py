@@ -19,6 +19,7 @@ finished   unknown                                                      results 
 first to stop deletes it. It serves to find queues only. Jobs are pickled: none is read.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -130,14 +131,17 @@ class _Reading:
         self.first = reply
         rows = items(reply)
         for job, score in zip(rows[::2], rows[1::2], strict=False):
-            if isinstance(job, bytes) and isinstance(score, bytes) and float(score) <= moment:
-                self.jobs[job] = float(score)
+            due = _score(score)
+            if isinstance(job, bytes) and due <= moment:
+                self.jobs[job] = due
 
     def active(self) -> int | None:
         """Return how many jobs run; None if that could not be read, or if there may be more than were looked at."""
         if self.due == 0:
             return 0
-        if not isinstance(self.first, list) or not isinstance(self.marks, list) or _has_too_large(self.first):
+        if not isinstance(self.first, list) or _has_too_large(self.first):
+            return None
+        if not isinstance(self.marks, list) or len(self.marks) != len(self.jobs):
             return None
         running = sum(mark is not None for mark in self.marks)
         return None if running >= LOOKED_AT and self.due != running else running
@@ -148,6 +152,14 @@ class _Reading:
             return None
         marked = zip(self.jobs.values(), items(self.marks), strict=True)
         return next((eligible(due / 1000, now) for due, mark in marked if mark is None), None)
+
+
+def _score(reply: Reply) -> float:
+    """Return a score, which may be infinite; what is none is never due."""
+    try:
+        return float(reply) if isinstance(reply, bytes) else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _has_too_large(reply: Reply) -> bool:

@@ -175,7 +175,8 @@ class _Reading:
     def __init__(self, app: Application, counts: Sequence[Reply]) -> None:
         self.app = app
         self.totals = counts[:6]
-        self._size, times, self._failed, _, _, pause = self.totals
+        size, times, self._failed, _, _, pause = self.totals
+        self._size = count(size) if isinstance(times, list) else None
         failed_queues, workers, *lengths = counts[6:]
         self._times = [time for time in items(times) if isinstance(time, bytes) and time.isdigit() and len(time) < 12]
         self._failed_queues = sets.members(failed_queues)
@@ -225,6 +226,8 @@ class _Reading:
         beats = self.replies[self.app.key(b"workers:heartbeat")] if self._ids else []
         if (problem := first_error((*says, beats))) is not None:
             self.problem = self.problem or problem
+        elif len(items(beats)) != len(self._ids):
+            self.problem = self.problem or ErrorKind.GARBAGE
         else:
             told = zip(self._ids, says, items(beats), strict=True)
             self.workers = [worker_of(identity, says, beat, now) for identity, says, beat in told]
@@ -232,7 +235,7 @@ class _Reading:
     def _take_delayed(self, now: float) -> None:
         lengths = {int(time): self.replies[self.app.key(b"delayed:" + time)] for time in self._times}
         self.delayed_problem = first_error(lengths.values())
-        if not isinstance(self._size, int) or self.delayed_problem is not None:
+        if self._size is None or self.delayed_problem is not None:
             return
         all_read = self._size <= MAX_TIMES
         if all_read or max(lengths, default=0) > now:
@@ -268,7 +271,7 @@ class _Reading:
         if self._failed_queues is None:
             return None
         others = [rest for rest in self._lists if rest.removesuffix(_FAILED) not in self.listed]
-        return total((count(self._failed), *(count(self.replies[self.app.key(rest)]) for rest in others)))
+        return total((count(self._failed), *(count(self.replies.get(self.app.key(rest))) for rest in others)))
 
 
 def _is_true(pause: Reply) -> bool:

@@ -5,13 +5,12 @@
 RQ counts by worker and not by queue, so the figures can be a queue's only where workers serve nothing else.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from depthgauge.resp import Reply, ReplyError, TooLarge
-from exporter.queues.payload import items
+from exporter.queues.payload import MOST_COUNTED, items, number
 from exporter.queues.tally import RecentMean, Tally
 
 FIELDS: Final = (
@@ -139,10 +138,7 @@ def _known(workers: Mapping[bytes, _Worker], figure: str) -> dict[bytes, float]:
     known: dict[bytes, float] = {}
     for life, worker in workers.items():
         reply = getattr(worker, figure)
-        try:
-            number = float(reply) if isinstance(reply, bytes) else 0.0 if reply is None else math.nan
-        except ValueError:
-            continue
-        if math.isfinite(number) and number >= 0:
-            known[life] = number
+        told = 0.0 if reply is None else number(reply)
+        if told is not None and 0 <= told <= MOST_COUNTED:
+            known[life] = told
     return known

@@ -32,6 +32,8 @@ MAX_KEYS: Final = 1_000_000
 _PAGE: Final = 1000
 _PAUSE: Final = 0.005
 """Seconds between two pages, so that a large key space does not keep Redis busy."""
+_DIGITS: Final = 11
+"""Of a time in seconds that is one: beyond are years that no calendar has."""
 _SOON: Final = 10.0
 """Seconds to the next walk after one that failed, and after the server was away."""
 
@@ -278,7 +280,6 @@ def unix_time(reply: Reply) -> float | None:
     seconds, microseconds = reply
     if not isinstance(seconds, bytes) or not isinstance(microseconds, bytes):
         return None
-    try:
-        return int(seconds) + int(microseconds) / 1e6
-    except ValueError:
+    if not seconds.isdigit() or not microseconds.isdigit() or max(len(seconds), len(microseconds)) > _DIGITS:
         return None
+    return int(seconds) + int(microseconds) / 1e6

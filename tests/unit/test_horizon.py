@@ -129,7 +129,15 @@ def test_a_long_set_of_names_is_left_early(monkeypatch: pytest.MonkeyPatch) -> N
         return [[b"7", [H + b"queue:q%d" % (2 * pages + each) for each in (0, 1)]]]
 
     (handles,) = converse(endless, [found.discover()])
-    assert (pages, len(handles)) == (3, 6)
+    assert (pages, len(handles)) == (50, 5)
+
+
+def test_a_set_of_strangers_is_left_after_a_page() -> None:
+    talk = answering({("SSCAN", b"x:measured_queues"): [b"7", [b"y:queue:default", b"mail"]]})
+    found = reader()
+    found.recognise(b"x:measured_queues", b"set")
+    assert converse(talk, [found.discover()]) == [()]
+    assert talk.trips == 2, "one page, and the supervisors"
 
 
 def test_without_a_prefix_nothing_is_asked() -> None:
@@ -139,11 +147,19 @@ def test_without_a_prefix_nothing_is_asked() -> None:
     assert talk.trips == 1, "only Laravel's counts"
 
 
-def test_a_supervisor_silent_for_longer_than_29_seconds_is_dead() -> None:
-    hashes: dict[tuple[str, bytes], Reply] = {("HMGET", H + b"supervisor:m:0"): pools({"default": 3})}
-    for age, workers in ((28.9, 3), (29.1, 0)):
-        table = hashes | {("ZRANGE", H + b"supervisors"): alive(age=age)}
-        assert read(reader(), table).registry_workers == workers
+@pytest.mark.parametrize("age", [-120.0, 0.0, 120.0])
+def test_a_supervisor_lives_as_long_as_its_hash_whatever_the_clock_of_its_host(age: float) -> None:
+    table: dict[tuple[str, bytes], Reply] = {("ZRANGE", H + b"supervisors"): alive(age=age)}
+    assert read(reader(), table).registry_workers == 0
+    table["HMGET", H + b"supervisor:m:0"] = pools({"default": 3})
+    assert read(reader(), table).registry_workers == 3
+
+
+def test_members_of_yesterday_are_not_asked_about() -> None:
+    table: dict[tuple[str, bytes], Reply] = {("ZRANGE", H + b"supervisors"): alive(5, age=86_400)}
+    talk = answering(table)
+    converse(talk, [reader().read([b"\0" + H + b"\0default"], NOW)])
+    assert talk.trips == 1
 
 
 def test_more_supervisors_than_so_many_are_not_counted_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
