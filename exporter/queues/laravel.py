@@ -56,6 +56,8 @@ COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange"}) | h
 """The commands that reading sends."""
 
 _PARTS: Final = (b":reserved", b":delayed")
+_OTHERS: Final = (b"bull:", b"{bull}:", b"rq:", b"saq:")
+"""Where keys of other systems begin: a queue of theirs may be called ``queues``, or ``mail-queues``."""
 _CENTURY: Final = 3_155_760_000
 
 
@@ -120,6 +122,8 @@ class LaravelReader(Reader):
         elif kind == b"hash" and COUNTERS in key:
             return self._counted(key)
         else:
+            return None
+        if self._prefix is None and base.startswith(_OTHERS):
             return None
         return base if self._ours(base) and split(base, self._prefix)[1] else None
 

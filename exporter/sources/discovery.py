@@ -218,7 +218,7 @@ class Discovery:
 
         named = converse(ask, [reader.discover() for reader in self._readers])
         for reader, handles in zip(self._readers, named, strict=True):
-            self._add(reader, ((handle, f"named in {reader.told_by(handle)}") for handle in handles))
+            self._add(reader, ((handle, _named(reader.told_by(handle))) for handle in handles))
         return problems
 
     def _scan(self) -> list[str]:
@@ -271,6 +271,10 @@ class Discovery:
 
     def _add(self, reader: QueueReader, handles: Iterable[tuple[bytes, str]]) -> None:
         self.findings.add(reader.system, (each for each in handles if self._admits(reader.name(each[0]))))
+
+
+def _named(told_by: str) -> str:
+    return f"named in {told_by}" if told_by else "its keys"
 
 
 def unix_time(reply: Reply) -> float | None:

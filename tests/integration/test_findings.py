@@ -188,6 +188,7 @@ def test_found_by_says_what_told_a_queue(redis_server: RedisServer, make_source:
     client = redis_server.client()
     client.zadd(f"{P}emails:delayed", {"x": 1})
     client.sadd("rq:queues", "rq:queue:high")
+    client.hset("bull:mail:meta", "opts.maxLenEvents", 10_000)
     source = make_source(redis_server.url)
     read(source)
     found = {each.system: each for each in source.found_by()}
@@ -195,6 +196,7 @@ def test_found_by_says_what_told_a_queue(redis_server: RedisServer, make_source:
     assert found["laravel"].prefix == "laravel_database_"
     assert found["laravel"].by == f"zset {P}emails:delayed"
     assert found["rq"].by == "named in rq:queues"
+    assert (found["bullmq"].name, found["bullmq"].by) == ("mail", "its keys")
 
 
 def test_a_redis_that_another_exporter_read_meanwhile_rebases_its_counters(

@@ -86,6 +86,18 @@ def test_a_list_with_the_name_of_a_horizon_key_is_no_queue() -> None:
     assert reader().recognise(b"queues:masters", b"list") == b"queues:masters"
 
 
+def test_lists_of_other_systems_queues_are_no_queues_of_laravel() -> None:
+    for key in (
+        b"bull:mail-queues:wait",
+        b"{bull}:queues:active",
+        b"rq:queue:queues:intermediate",
+        b"saq:queues:queued",
+    ):
+        assert reader().may_own([key])
+        assert reader().recognise(key, b"list") is None
+    assert reader(laravel="bull:").recognise(b"bull:queues:mail", b"list") == b"bull:queues:mail"
+
+
 def test_a_configured_prefix_keeps_others_out_and_lets_braces_in() -> None:
     found = reader(told="shop_horizon:")
     for prefix in (b"blog_horizon:", b"{shop_horizon:}"):

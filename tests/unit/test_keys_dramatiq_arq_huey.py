@@ -6,6 +6,7 @@ import pytest
 
 from depthgauge.resp import Command, Reply, TooLarge
 from depthgauge.snapshot import Queue
+from exporter.queues import dramatiq
 from exporter.queues.arq import ArqReader
 from exporter.queues.dramatiq import DramatiqReader
 from exporter.queues.heads import PAUSE
@@ -50,7 +51,7 @@ def test_keys_of_others_are_left_alone(reader: QueueReader) -> None:
         (b"dramatiq:default.DQ.msgs", b"hash", b"dramatiq\0default"),
         (b"dramatiq:default.XQ.msgs", b"hash", b"dramatiq\0default"),
         (b"dramatiq:default.XQ", b"zset", b"dramatiq\0default"),
-        (b"shop:jobs:mail.eu.msgs", b"hash", b"shop:jobs\0mail.eu"),
+        (b"dramatiq:mail.eu.msgs", b"hash", b"dramatiq\0mail.eu"),
         (b"dramatiq:a.msgs.msgs", b"hash", b"dramatiq\0a.msgs"),
         (b"dramatiq:default.msgs", b"list", None),
         (b"dramatiq:default.XQ", b"hash", None),
@@ -60,10 +61,35 @@ def test_keys_of_others_are_left_alone(reader: QueueReader) -> None:
         (b"dramatiq:.msgs", b"hash", None),
         (b"user:42 inbox.msgs", b"hash", None),
         (b"a\0b:default.msgs", b"hash", None),
+        (b"room:general.msgs", b"hash", None),
     ],
 )
 def test_dramatiq_knows_a_queue_by_its_messages(key: bytes, kind: bytes, queue: bytes | None) -> None:
     assert handle(DramatiqReader(PrefixSettings(), ()), key, kind) == queue
+
+
+def test_dramatiq_believes_another_namespace_by_its_heartbeats() -> None:
+    reader = DramatiqReader(PrefixSettings(), ())
+    for key in (b"shop:jobs:mail.eu.msgs", b"room:general.msgs", b"room:42:a.XQ", b"shop:jobs:low.DQ.msgs"):
+        assert handle(reader, key, b"zset" if key.endswith(b".XQ") else b"hash") is None
+    assert len(reader.prefixes) == 4, "discovery asks once more when there are more"
+
+    def exchange(commands: Sequence[Command]) -> list[Reply]:
+        asked = [b"shop:jobs:__heartbeats__", b"room:__heartbeats__", b"room:42:__heartbeats__"]
+        assert commands == [("TYPE", key) for key in asked]
+        return [b"zset", b"none", b"hash"]
+
+    assert converse(exchange, [reader.discover()]) == [(b"shop:jobs\0mail.eu", b"shop:jobs\0low")]
+    assert reader.prefixes == ()
+
+
+def test_dramatiq_looks_into_so_many_strangers_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dramatiq, "MOST_CANDIDATES", 3)
+    reader = DramatiqReader(PrefixSettings(), ())
+    for number in range(9):
+        handle(reader, b"room:a%d.msgs" % number, b"hash")
+    assert len(reader.prefixes) == 3
+    assert handle(reader, b"dramatiq:mail.msgs", b"hash") is not None
 
 
 def test_dramatiq_looks_into_the_configured_namespace_only() -> None:

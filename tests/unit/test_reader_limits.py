@@ -69,7 +69,7 @@ def test_an_id_of_a_stream_that_is_none_is_unknown() -> None:
 
 def test_a_lag_below_0_is_counted_out() -> None:
     """XGROUP SETID … ENTRIESREAD with a number that is too high makes Redis 7 say so."""
-    group: Reply = [b"name", b"g", b"consumers", 0, b"pending", 0, b"last-delivered-id", b"1799999000000-0"]
+    group: list[Reply] = [b"name", b"g", b"consumers", 0, b"pending", 0, b"last-delivered-id", b"1799999000000-0"]
     entry: Reply = [b"1799999990000-0", [b"job", b"x"]]
 
     def answer(name: str, key: bytes) -> Reply:
