@@ -4,8 +4,8 @@ A worker's blocking connection is named ``P:base64(Q)``, since BullMQ 5 also ``P
 classes/queue-getters.ts, lib/worker.js). The list is the whole server's, of all its databases, and about 290 bytes a client:
 3 ms of Redis's time for 3,000 clients, which is where it outgrows what is kept of a reply.
 
-Workers of Bull before 3.5, and of BullMQ's ports to other languages for long, do not name their connections. So a queue has no
-worker for certain only where no nameless connection waits for jobs as theirs do.
+For long, workers of BullMQ's port to Python did not name their connections. So a queue has no worker for certain only where no
+nameless connection waits for jobs as theirs did.
 """
 
 import base64

@@ -56,6 +56,7 @@ class BullKeysReader(Reader):
 
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
         self._homes = _DEFAULTS if settings.prefix is None else (settings.prefix.encode() + b":",)
+        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
         self._told = settings.prefix is not None
         self._names = tuple(name.encode() for name in names)
         self._endings = tuple(self.marks)

@@ -37,7 +37,7 @@ class CeleryNames(Reader):
     needs_scan = True
 
     def __init__(self, prefix: bytes | None, separator: bytes) -> None:
-        self._own = prefix
+        self.own_prefix = prefix
         self._separator = separator
         self.prefixes: list[bytes] = []
         self._known: set[bytes] = set()
@@ -45,9 +45,9 @@ class CeleryNames(Reader):
 
     def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
         """Return the keys of tables of bindings, those under the configured prefix if there is one."""
-        if self._own is None:
+        if self.own_prefix is None:
             return holding(page, _TABLE)
-        start = self._own + _TABLE
+        start = self.own_prefix + _TABLE
         return [key for key in page if key.startswith(start)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
@@ -82,8 +82,8 @@ class CeleryNames(Reader):
 
     def _split(self, table: bytes) -> tuple[bytes, bytes]:
         """Return prefix and exchange of a table's key."""
-        if self._own is not None:
-            return self._own, table.removeprefix(self._own + _TABLE)
+        if self.own_prefix is not None:
+            return self.own_prefix, table.removeprefix(self.own_prefix + _TABLE)
         prefix, _, exchange = table.partition(_TABLE)
         return prefix, exchange
 

@@ -69,7 +69,7 @@ class DramatiqReader(Reader):
     needs_scan = True
 
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
-        self._prefix = None if settings.prefix is None else settings.prefix.encode()
+        self.own_prefix = self._prefix = None if settings.prefix is None else settings.prefix.encode()
         self._names = tuple(name.encode() for name in names)
         self._start = b"" if self._prefix is None else self._prefix + b":"
         self._home = DEFAULT_PREFIX if self._prefix is None else self._prefix

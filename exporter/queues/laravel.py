@@ -140,6 +140,10 @@ class LaravelReader(Reader):
         home = self._apps.homes.get(told[0])
         return home[0] if home else None
 
+    def keeps(self, handle: bytes) -> bool:
+        """Say whether the handle is of the configured prefix, be it Laravel's or Horizon's."""
+        return self._ours(handle)
+
     def told_by(self, handle: bytes) -> str:
         """Return Horizon's set of names, for a name that is in it or served by one of its supervisors."""
         told = horizon_of(handle)

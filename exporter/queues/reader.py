@@ -64,6 +64,9 @@ class QueueReader(Protocol):
     def prefix(self, handle: bytes) -> bytes | None:
         """Return the prefix to configure for the application this queue belongs to; None for a system without prefixes."""
 
+    def keeps(self, handle: bytes) -> bool:
+        """Say whether a handle that an earlier run has found is still to be read: another prefix may be configured now."""
+
     def told_by(self, handle: bytes) -> str:
         """Return the key of the set of names that tells this handle; empty where only keys tell it."""
 
@@ -82,6 +85,8 @@ class Reader:
 
     needs_scan = False
     prefixes: Sequence[bytes] = ()
+    own_prefix: bytes | None = None
+    """The configured prefix, if there is one: the only one that is read."""
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return nothing: there is no set of names."""
@@ -104,6 +109,10 @@ class Reader:
         """Return the prefix of a handle that is prefix and name."""
         prefix, between, _ = handle.partition(b"\0")
         return prefix if between else None
+
+    def keeps(self, handle: bytes) -> bool:
+        """Say whether the handle is of the configured prefix."""
+        return self.own_prefix is None or self.prefix(handle) == self.own_prefix
 
     def told_by(self, handle: bytes) -> str:  # noqa: ARG002  the protocol's signature
         """Return nothing: there is no set of names."""

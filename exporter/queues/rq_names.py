@@ -39,7 +39,7 @@ class RqNames(Reader):
     """
 
     def __init__(self, prefix: bytes | None) -> None:
-        self._own = prefix
+        self.own_prefix = prefix
         self.needs_scan = prefix is None
         home = DEFAULT_PREFIX if prefix is None else prefix
         self.prefixes: Sequence[bytes] = (home + _QUEUES, home + _WORKERS)
@@ -81,7 +81,7 @@ class RqNames(Reader):
         """Remember such a set; its key tells an application and no queue."""
         if (
             kind == b"set"
-            and self._own is None
+            and self.own_prefix is None
             and key not in self.prefixes
             and len(self.prefixes) < MAX_SETS
             and _PREFIX.fullmatch(key.rpartition(b":")[0])

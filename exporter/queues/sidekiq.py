@@ -84,6 +84,7 @@ class SidekiqReader(Reader):
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
         self._namespaces = Namespaces(settings.prefix, b"", names)
         self.needs_scan = not self._namespaces.configured
+        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
         self._heads = HeadMemory()
         self._attempts = Attempts()
 

@@ -84,7 +84,7 @@ class Discovery:
         self._soon = False
         self._thread: threading.Thread | None = None
         by_system = {reader.system: reader for reader in readers}
-        self.findings.load(lambda system, handle: admits(by_system[system].name(handle)))
+        self.findings.load(lambda system, each: by_system[system].keeps(each) and admits(by_system[system].name(each)))
 
     @property
     def found(self) -> dict[str, tuple[bytes, ...]]:

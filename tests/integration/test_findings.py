@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from depthgauge.secrets import Secret
-from exporter.settings import RedisSettings
+from exporter.settings import PrefixSettings, RedisSettings
 from exporter.sources import findings
 from exporter.sources.findings import FORGET_AFTER, Findings
 from exporter.sources.redis_queues import RedisQueuesSource
@@ -173,6 +173,19 @@ def test_include_and_exclude_choose_among_what_is_found(
     assert shown(exclude=(re.compile(".*"),), queues=("rq:tmp-9", "tmp-1")) == {"tmp-9", "tmp-1"}, (
         "configured ones stay"
     )
+
+
+def test_what_is_remembered_of_another_prefix_than_the_configured_one_is_not_read(
+    redis_server: RedisServer, emptied: Path
+) -> None:
+    settings = RedisSettings(
+        name="main", url=Secret(redis_server.url), rq=PrefixSettings(prefix="shop"), laravel=PrefixSettings(prefix="s_")
+    )
+    source = RedisQueuesSource(settings, clock=lambda: datetime.now(UTC), timeout=5, state_dir=emptied)
+    try:
+        assert read(source) == {}
+    finally:
+        source.close()
 
 
 def test_a_pattern_that_is_new_holds_for_what_is_remembered(redis_server: RedisServer, emptied: Path) -> None:
