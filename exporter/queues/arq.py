@@ -40,7 +40,7 @@ DEFAULT_QUEUE: Final = b"arq:queue"
 LOOKED_AT: Final = 500
 """Due ids looked at: running jobs are among them, because a worker takes none but the first ``queue_read_limit`` (100)."""
 MAX_MET: Final = 1_000
-"""Keys that look like a health check, remembered to be asked what they hold."""
+"""Keys that look like a health check and are asked in one walk what they hold."""
 
 _HEALTH: Final = b":health-check"
 _HEALTH_TEXT: Final = re.compile(rb"j_complete=\d+ j_failed=\d+ j_retried=\d+ j_ongoing=\d+ queued=\d+")
@@ -56,20 +56,18 @@ class ArqReader(Reader):
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(name.encode() for name in names)
         self._ids = HeadMemory()
-        self._proven: tuple[bytes, ...] = ()
-        self.prefixes: Sequence[bytes] = ()
-        """Queues whose health check, as it seems, was met: others have keys of that ending too."""
+        self.prefixes: list[bytes] = []
+        """Queues whose health check, as it seems, was met in this walk: others have keys of that ending too."""
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return the queues whose health check holds what arq writes there."""
-        asked = [queue for queue in self.prefixes if queue not in self._proven]
-        texts: list[Reply] = (yield [("GETRANGE", queue + _HEALTH, 0, 255) for queue in asked]) if asked else []
-        self._proven += tuple(
+        met, self.prefixes = tuple(dict.fromkeys(self.prefixes)), []
+        texts: list[Reply] = (yield [("GETRANGE", queue + _HEALTH, 0, 255) for queue in met]) if met else []
+        return tuple(
             queue
-            for queue, text in zip(asked, texts, strict=True)
+            for queue, text in zip(met, texts, strict=True)
             if isinstance(text, bytes) and _HEALTH_TEXT.search(text)
         )
-        return self._proven
 
     def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
         """Return the default queue and the keys that end like a health check."""
@@ -80,8 +78,8 @@ class ArqReader(Reader):
         if key == DEFAULT_QUEUE:
             return key if kind == b"zset" else None
         queue = key.removesuffix(_HEALTH)
-        if kind == b"string" and queue and queue not in self.prefixes and len(self.prefixes) < MAX_MET:
-            self.prefixes = (*self.prefixes, queue)
+        if kind == b"string" and queue and len(self.prefixes) < MAX_MET:
+            self.prefixes.append(queue)
         return None
 
     def name(self, handle: bytes) -> str:

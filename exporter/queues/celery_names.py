@@ -16,7 +16,7 @@ from exporter.queues.reader import Conversation, Reader, holding
 from exporter.queues.sets import walk
 
 MAX_TABLES: Final = 10_000
-"""Tables of bindings remembered; Celery makes one for each queue unless it is told to use one exchange."""
+"""Tables of bindings asked in one walk; Celery makes one for each queue unless it is told to use one exchange."""
 
 _TABLE: Final = b"_kombu.binding."
 _PLUMBING: Final = re.compile(
@@ -31,7 +31,7 @@ _PLUMBING: Final = re.compile(
 class CeleryNames(Reader):
     """The half of the reader that finds queues. A handle is prefix and name (naming.py).
 
-    What :meth:`discover` asks are the tables of bindings met so far, each by its whole key: they stand in ``prefixes``.
+    What :meth:`discover` asks are the tables of bindings met in this walk, each by its whole key: they stand in ``prefixes``.
     """
 
     needs_scan = True
@@ -39,9 +39,13 @@ class CeleryNames(Reader):
     def __init__(self, prefix: bytes | None, separator: bytes) -> None:
         self.own_prefix = prefix
         self._separator = separator
-        self.prefixes: list[bytes] = []
-        self._known: set[bytes] = set()
+        self._met: dict[bytes, None] = {}
         self._told: Mapping[bytes, bytes] = {}
+
+    @property
+    def prefixes(self) -> Sequence[bytes]:  # type: ignore[override]  # read only here
+        """The tables that :meth:`discover` asks."""
+        return tuple(self._met)
 
     def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
         """Return the keys of tables of bindings, those under the configured prefix if there is one."""
@@ -53,21 +57,15 @@ class CeleryNames(Reader):
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the table; the names of its queues are its members."""
         prefix, exchange = self._split(key)
-        if (
-            kind == b"set"
-            and key not in self._known
-            and len(self._known) < MAX_TABLES
-            and b"\0" not in prefix
-            and not _PLUMBING.fullmatch(exchange)
-        ):
-            self._known.add(key)
-            self.prefixes.append(key)
+        if kind == b"set" and len(self._met) < MAX_TABLES and b"\0" not in prefix and not _PLUMBING.fullmatch(exchange):
+            self._met[key] = None
         return None
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return the queues that the tables name."""
+        met, self._met = tuple(self._met), {}
         told: dict[bytes, bytes] = {}
-        for handle, table in (yield from walk(tuple(self.prefixes), self._bound)):
+        for handle, table in (yield from walk(met, self._bound)):
             told.setdefault(handle, table)
         self._told = told
         return tuple(told)

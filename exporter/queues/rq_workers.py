@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from depthgauge.resp import Reply, ReplyError, TooLarge
+from exporter.queues.heads import remember
 from exporter.queues.payload import MOST_COUNTED, items, number
 from exporter.queues.tally import RecentMean, Tally
 
@@ -68,8 +69,8 @@ class Workers:
 
     def __init__(self) -> None:
         self._members: dict[bytes, frozenset[bytes]] = {}
-        self._based: set[bytes] = set()
-        self._counted: set[bytes] = set()
+        self._based: dict[bytes, None] = {}
+        self._counted: dict[bytes, None] = {}
         self._completed = Tally()
         self._failed = Tally()
         self._seconds = Tally()
@@ -99,11 +100,11 @@ class Workers:
         own = {key + b"\0" + worker.life: worker for key, worker in read.items() if worker.queues == name}
         if not own and handle not in self._counted:
             if handle not in self._based:
-                self._based.add(handle)
+                remember(self._based, handle, None)
                 self._count(handle, {}, now)
             return served
-        self._based.add(handle)
-        self._counted.add(handle)
+        remember(self._based, handle, None)
+        remember(self._counted, handle, None)
         completed, failed, mean = self._count(handle, own, now)
         if any(worker.queues != name for worker in living):
             return served
@@ -120,7 +121,7 @@ class Workers:
 
     def _remember(self, handle: bytes, members: Sequence[bytes]) -> None:
         if members:
-            self._members[handle] = frozenset(members)
+            remember(self._members, handle, frozenset(members))
         else:
             self._members.pop(handle, None)
 

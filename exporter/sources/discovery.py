@@ -174,6 +174,10 @@ class Discovery:
         except SourceError as exc:
             problems = [str(exc)]
             self._soon = True
+        except Exception as exc:
+            # A defect of one reader must not end the thread that looks for the queues of all.
+            log.exception("redis %s: looking for queues failed unexpectedly", self._target)
+            problems = [repr(exc)]
         finally:
             # The next walk is minutes away: the server need not keep a connection for it.
             self._link.close()

@@ -133,6 +133,20 @@ def test_a_pinned_name_brings_its_system_a_bare_one_does_not() -> None:
     assert [name for name, always in listed.items() if always] == ["list"]
 
 
+def test_a_list_that_is_told_twice_is_read_once_as_its_table_says() -> None:
+    told = settings(
+        lists=(ListSettings(key="jobs:v2", name="jobs"),),
+        sorted_sets=(SortedSetSettings(key="due:v2", name="due"),),
+        queues=("list:jobs", "list:more", "zset:due"),
+        systems=(),
+    )
+    keys = {
+        active.reader.system: {str(command[1]) for command in next(iter(active.reader.read((), 1.8e9)))}
+        for active in active_readers(told)
+    }
+    assert keys == {"list": {"jobs:v2", "more"}, "zset": {"due:v2"}}
+
+
 def test_every_system_names_the_commands_it_sends() -> None:
     for system in SYSTEMS:
         assert system.commands, f"{system.name} names no commands"
