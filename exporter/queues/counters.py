@@ -127,10 +127,12 @@ class CounterReader(Reader):
         bare: dict[QueueId, list[Counters]] = defaultdict(list)
         for counters in self._read:
             owner = self._pinned_owner(counters.key, prefixes)
-            if owner is not None:
-                if owner in queues:
-                    clear[owner].append(counters)
+            if owner is not None and owner in queues:
+                clear[owner].append(counters)
                 continue
+            if owner is not None and not owner[1]:
+                continue
+            # A name that begins like a system's may be the queue's own: arq's default queue is arq:queue.
             owners = lacking[clean(counters.key.partition(COUNTERS)[2])]
             if len(owners) == 1:
                 bare[owners[0]].append(counters)

@@ -190,6 +190,14 @@ def test_a_name_with_a_colon_that_is_no_system_is_bare() -> None:
     assert totals(found["huey", "mail:eu"]) == (5, 2)
 
 
+def test_a_name_that_begins_like_a_system_without_such_a_queue_is_the_queues_own() -> None:
+    queues = [queue("arq", "arq:queue"), queue("celery", "mail")]
+    found = fill({"depthgauge:jobs:arq:queue": counts(1), "depthgauge:jobs:rq:mail": counts(2)}, queues)
+    assert [totals(each)[0] for each in found.values()] == [1, None]
+    pinned = fill({"depthgauge:jobs:arq:arq:queue": counts(1), "depthgauge:jobs:arq:queue": counts(2)}, queues)
+    assert totals(pinned["arq", "arq:queue"])[0] == 1
+
+
 def test_a_prefix_that_is_laravels_goes_to_that_application() -> None:
     reader = CounterReader("main", [laravel_with(b"shop:queues:default", b"blog_queues:default", b"blog_queues:rare")])
     names = ("shop:default", "blog_default", "rare")
