@@ -135,6 +135,13 @@ def test_so_many_candidates_under_unknown_prefixes_and_no_more() -> None:
     assert max(len(batch) for batch in keys.asked) <= 1500, "in portions"
 
 
+def test_whether_a_queue_of_bull_is_paused_is_unknown_where_half_of_it_may_not_be_read() -> None:
+    there = {"HMGET_bull:mail:meta": [None, None, None], "EXISTS_bull:mail:meta-paused": 0}
+    assert one(bull(), Keys(there)).paused is False
+    refused = there | {"EXISTS_bull:mail:meta-paused": ReplyError("NOPERM", "NOPERM no")}
+    assert one(bull(), Keys(refused)).paused is None
+
+
 def names(*clients: str) -> bytes:
     lines = [f"id={at} addr=127.0.0.1:1 fd=8 {client}\n" for at, client in enumerate(clients)]
     return "".join(lines).encode()
