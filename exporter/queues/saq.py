@@ -20,7 +20,7 @@ overdue than ``incomplete`` holds beyond the lists and the future.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -29,7 +29,7 @@ from depthgauge.names import clean
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.snapshot import LiveJobs, Queue
 from exporter.queues.heads import HeadMemory
-from exporter.queues.payload import count, eligible, fields, first_error, items, seconds
+from exporter.queues.payload import MOST_COUNTED, count, eligible, fields, first_error, items, seconds
 from exporter.queues.reader import Conversation, Reader
 from exporter.queues.tally import Tally
 
@@ -60,9 +60,12 @@ class _Job(msgspec.Struct):
     retry_backoff: Any = False
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_COUNTED)]
+
+
 class _Counters(msgspec.Struct):
-    complete: int
-    failed: int
+    complete: _Count
+    failed: _Count
 
 
 class _Worker(msgspec.Struct):
@@ -83,9 +86,9 @@ class SaqReader(Reader):
         self._complete = Tally()
         self._failed = Tally()
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key is named as one that holds jobs or workers of a queue."""
-        return key.startswith(_PREFIX) and key.endswith(_ENDS)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that are named as those that hold jobs or workers of a queue."""
+        return [key for key in page if key.startswith(_PREFIX) and key.endswith(_ENDS)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the queue's name; a job whose key ends alike is a string."""

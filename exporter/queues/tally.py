@@ -7,12 +7,41 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from exporter.queues.payload import MOST_COUNTED
+
 MOST: Final = 50_000
 """Keys remembered."""
 MOST_LIVES: Final = 10_000
-"""Lives remembered of one key, those that ended included: one may only have been unreadable for a moment."""
+"""Lives remembered of one key, those included that are gone: one may only have been unreadable for a while."""
+REMEMBERED: Final = 500
+"""Updates of a key for which a life is remembered that is gone: two hours at one every 15 s."""
 WINDOW: Final = 300.0
 """Seconds that a mean looks back."""
+
+
+class _Lives:
+    """The counters of one key's lives as they stood last, the one that was seen longest ago first."""
+
+    __slots__ = ("_counts", "_update")
+
+    def __init__(self) -> None:
+        self._counts: dict[bytes, tuple[float, int]] = {}
+        self._update = 0
+
+    def take(self, lives: Mapping[bytes, float]) -> float:
+        """Take the counters as they stand now, return what they have grown by."""
+        grown = 0.0
+        self._update += 1
+        for life, count in lives.items():
+            before, _ = self._counts.pop(life, (0.0, 0))
+            grown += count - before if count >= before else count
+            self._counts[life] = (count, self._update)
+        while len(self._counts) > len(lives):
+            life, (_, seen) = next(iter(self._counts.items()))
+            if len(self._counts) <= MOST_LIVES and seen >= self._update - REMEMBERED:
+                break
+            del self._counts[life]
+        return grown
 
 
 class Tally:
@@ -20,7 +49,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._totals: dict[bytes, float] = {}
-        self._lives: dict[bytes, dict[bytes, float]] = {}
+        self._lives: dict[bytes, _Lives] = {}
 
     def update(self, key: bytes, lives: Mapping[bytes, float]) -> float:
         """Return the total of a key, given the counters of all its lives as they stand now.
@@ -31,14 +60,10 @@ class Tally:
         known = self._lives.pop(key, None)
         total = self._totals.pop(key, 0.0)
         if known is None:
-            known = dict(lives)
+            known = _Lives()
+            known.take(lives)
         else:
-            for life, count in lives.items():
-                before = known.pop(life, 0.0)
-                total += count - before if count >= before else count
-                known[life] = count
-        while len(known) > max(MOST_LIVES, len(lives)):
-            del known[next(iter(known))]
+            total = min(total + known.take(lives), MOST_COUNTED)
         if len(self._totals) >= MOST:
             oldest = next(iter(self._totals))
             del self._totals[oldest]

@@ -26,7 +26,7 @@ from exporter.queues.saq import SaqReader
 )
 def test_keys_of_queues(key: bytes, kind: bytes, name: bytes | None) -> None:
     reader = SaqReader(())
-    assert reader.may_own(key)
+    assert reader.may_own([key])
     assert reader.recognise(key, kind) == name
 
 
@@ -34,7 +34,7 @@ def test_keys_of_queues(key: bytes, kind: bytes, name: bytes | None) -> None:
     "key", [b"saq:mail:schedule", b"saq:mail:worker_info:1", b"saq:job:mail:1", b"arq:queue:active", b"xsaq:a:queued"]
 )
 def test_other_keys_cost_no_question(key: bytes) -> None:
-    assert not SaqReader(()).may_own(key)
+    assert not SaqReader(()).may_own([key])
 
 
 def test_totals_outlive_workers_and_go_on_after_a_rebase() -> None:
