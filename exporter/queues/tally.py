@@ -4,7 +4,7 @@ Both remember by key and are bounded: beyond ``MOST`` keys the longest unused ar
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
 from exporter.queues.payload import MOST_COUNTED
@@ -28,12 +28,12 @@ class _Lives:
         self._counts: dict[bytes, tuple[float, int]] = {}
         self._update = 0
 
-    def take(self, lives: Mapping[bytes, float]) -> float:
+    def take(self, lives: Mapping[bytes, float], older: Container[bytes]) -> float:
         """Take the counters as they stand now, return what they have grown by."""
         grown = 0.0
         self._update += 1
         for life, count in lives.items():
-            before, _ = self._counts.pop(life, (0.0, 0))
+            before, _ = self._counts.pop(life, (count if life in older else 0.0, 0))
             grown += count - before if count >= before else count
             self._counts[life] = (count, self._update)
         while len(self._counts) > len(lives):
@@ -51,19 +51,20 @@ class Tally:
         self._totals: dict[bytes, float] = {}
         self._lives: dict[bytes, _Lives] = {}
 
-    def update(self, key: bytes, lives: Mapping[bytes, float]) -> float:
+    def update(self, key: bytes, lives: Mapping[bytes, float], older: Container[bytes] = ()) -> float:
         """Return the total of a key, given the counters of all its lives as they stand now.
 
-        What stands at the first reading counts as 0. A life that appears later counts whole; one whose counter is lower
-        than before has begun anew and counts whole too; one that is gone keeps what it has brought.
+        What stands at the first reading counts as 0. A life that appears later counts whole, unless it is one of those
+        known to be ``older`` than the first reading, which did not show it; one whose counter is lower than before has
+        begun anew and counts whole too; one that is gone keeps what it has brought.
         """
         known = self._lives.pop(key, None)
         total = self._totals.pop(key, 0.0)
         if known is None:
             known = _Lives()
-            known.take(lives)
+            known.take(lives, older)
         else:
-            total = min(total + known.take(lives), MOST_COUNTED)
+            total = min(total + known.take(lives, older), MOST_COUNTED)
         if len(self._totals) >= MOST:
             oldest = next(iter(self._totals))
             del self._totals[oldest]

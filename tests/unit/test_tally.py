@@ -53,6 +53,13 @@ def test_a_life_is_still_known_after_so_many_readings_without_it() -> None:
     assert counters.update(b"q", {b"w": 51, b"other": 0}) == 1
 
 
+def test_a_life_that_is_older_than_the_first_reading_counts_from_where_it_stands() -> None:
+    counters = Tally()
+    counters.update(b"q", {b"w": 50})
+    assert counters.update(b"q", {b"w": 50, b"late": 900, b"new": 2}, {b"late", b"w"}) == 2
+    assert counters.update(b"q", {b"w": 51, b"late": 901, b"new": 2}, {b"late", b"w"}) == 4
+
+
 def test_what_went_by_while_another_exporter_read_is_not_ours() -> None:
     counters = Tally()
     counters.update(b"q", {b"w": 50})
