@@ -1,6 +1,8 @@
 # Depthgauge. `make` lists what can be made. All it needs is python3 (3.11 or newer) and make.
 PYTHON ?= python3
 ARGS ?=
+# Processes that share the tests between them (ARGS=-n0: none, for --pdb and the like).
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,10 +27,10 @@ test:  ## Get all parts that can be had here, then run every check and every tes
 	@.ci/step "environment" $(MAKE) --no-print-directory $(VENV)/.test
 	@.ci/step "lint" $(MAKE) --no-print-directory lint
 	@.ci/step "types" $(MAKE) --no-print-directory types
-	@.ci/step "tests" $(BIN)/pytest $(ARGS)
+	@.ci/step "tests" $(BIN)/pytest -n $(JOBS) $(ARGS)
 
 unit: $(VENV)/.test  ## Run the quick tests only
-	@$(BIN)/pytest tests/unit tests/contract $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) tests/unit tests/contract $(ARGS)
 
 lint: $(VENV)/.test  ## Check style, format and the floors of the house
 	@$(BIN)/ruff check
