@@ -82,7 +82,9 @@ class Assembly:
         )
 
     def start(self) -> None:
-        """Begin what goes on between two collections: samples, and what is remembered of the host."""
+        """Begin what goes on between two collections: samples, and what is remembered of the host and of queues."""
+        for each in self.redis:
+            each.discovery.findings.keeps = True
         self._health.start()
 
     def discover(self, seconds: float) -> None:

@@ -72,6 +72,11 @@ class _Mapped:
                 f"queue {queue!r}" if queue else system,
             )
         self.told &= unmapped
+        # Somebody may serve such a queue: to say that nobody does would call people for nothing.
+        uncertain = {(item.system, item.queue) for item in unmapped}
+        for queue in [queue for queue, count in self.queues.items() if not count]:
+            if {(queue.system, queue.queue), (None, queue.queue)} & uncertain:
+                del self.queues[queue]
         self.unmapped = unmapped
         self.recogniser.forget()
 

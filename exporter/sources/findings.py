@@ -57,6 +57,8 @@ class Findings:
     ) -> None:
         self.handles: dict[str, tuple[bytes, ...]] = dict.fromkeys(systems, ())
         """Handles by system; each tuple is replaced, never changed."""
+        self.keeps = False
+        """Whether they are written down; who only looks once leaves the file as it is."""
         self._found: dict[str, dict[bytes, Found]] = {system: {} for system in self.handles}
         self._target = target
         self._server = server
@@ -130,7 +132,7 @@ class Findings:
     def save(self) -> None:
         """Write the file if there is something new to write; raise nothing."""
         now = self._clock()
-        if self._path is None or not (self._is_new or now - self._saved_at >= SAVE_EVERY):
+        if self._path is None or not self.keeps or not (self._is_new or now - self._saved_at >= SAVE_EVERY):
             return
         systems = {
             system: {handle.decode("latin-1"): each for handle, each in known.items()}

@@ -23,9 +23,11 @@ SYSTEMS = ("laravel", "rq")
 
 
 def source_with(folder: Path, url: str, name: str = "main") -> RedisQueuesSource:
-    return RedisQueuesSource(
+    source = RedisQueuesSource(
         RedisSettings(name=name, url=Secret(url)), clock=lambda: datetime.now(UTC), timeout=5, state_dir=folder
     )
+    source.discovery.findings.keeps = True
+    return source
 
 
 def names_after_restart(folder: Path, url: str, name: str = "main") -> set[tuple[str, str]]:
@@ -94,7 +96,22 @@ def test_a_folder_that_cannot_be_written_is_told_once(
 
 
 def make(folder: Path | None, clock: Callable[[], float]) -> Findings:
-    return Findings("main", "redis://h/0", SYSTEMS, state_dir=folder, clock=clock)
+    made = Findings("main", "redis://h/0", SYSTEMS, state_dir=folder, clock=clock)
+    made.keeps = True
+    return made
+
+
+def test_who_only_looks_once_writes_nothing(redis_server: RedisServer, emptied: Path) -> None:
+    (file,) = (emptied / "discovered").iterdir()
+    before = file.read_bytes()
+    source = source_with(emptied, redis_server.url)
+    source.discovery.findings.keeps = False
+    redis_server.client().rpush(f"{P}late", "x")
+    try:
+        assert ("laravel", "late") in read(source)
+    finally:
+        source.close()
+    assert file.read_bytes() == before
 
 
 def test_what_nothing_has_told_for_thirty_days_is_forgotten(tmp_path: Path) -> None:

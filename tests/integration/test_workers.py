@@ -15,6 +15,7 @@ from exporter.settings import ExporterSettings, RedisSettings, SupervisorSetting
 from exporter.slots import slot_of
 from tests.plugins.environments import environment_of
 from tests.plugins.laravel import MakeLaravel
+from tests.plugins.ports import free_port
 from tests.plugins.proxy import MakeProxy
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import MakeRedis, RedisServer
@@ -293,3 +294,15 @@ def test_redis_that_another_exporter_took_over_is_looked_into(
         return set(source.known() or ())
 
     wait_for(lambda: known() == {("rq", "old"), ("rq", "new")}, what="the new queue is known without a reading")
+
+
+def test_redis_that_is_away_from_the_start_does_not_unmap_the_workers_of_another(
+    make_supervisord: MakeSupervisord, make_exporter: MakeExporter, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    supervisord = make_supervisord([stand_in(tmp_path, "rq", "worker mail")])
+    supervisord.wait_for_state("rq", "RUNNING")
+    redis_server.client().sadd("rq:queues", "rq:queue:mail")
+    there = RedisSettings(name="there", url=Secret(redis_server.url))
+    away = RedisSettings(name="away", url=Secret(f"redis://127.0.0.1:{free_port()}/0"))
+    exporter = make_exporter(supervisord.unix_url, there, away)
+    wait_for(lambda: by_queue(exporter.look()) == {"rq:mail": 1}, what="the worker is mapped to the one that is there")
