@@ -1,6 +1,8 @@
 # Depthgauge. `make` lists what can be made. All it needs is python3 (3.11 or newer) and make.
 PYTHON ?= python3
 ARGS ?=
+# Processes that share the tests between them (ARGS=-n0: none, for --pdb and the like).
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +12,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(LOCK_TOOLS)/bin/pip-compile --qu
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options $(ARGS)
 
 .NOTPARALLEL:
-.PHONY: help install demo test unit lint types parts lock format bench clean
+.PHONY: help install demo test checks unit lint types parts lock format bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,14 +23,17 @@ demo: $(VENV)/.demo  ## Run everything on this machine, embedded, until Ctrl-C (
 	@$(BIN)/depthgauge demo $(ARGS)
 
 test:  ## Get all parts that can be had here, then run every check and every test (ARGS go to pytest)
-	@.ci/step "parts" env PYTHON="$(PYTHON)" .ci/parts
+	@.ci/step "packages" env PYTHON="$(PYTHON)" .ci/parts packages
+	@.ci/beside "$(MAKE) --no-print-directory checks" ".ci/step parts env PYTHON='$(PYTHON)' .ci/parts others"
+	@.ci/step "tests" $(BIN)/pytest -n $(JOBS) $(ARGS)
+
+checks:  ## Run every check but the tests
 	@.ci/step "environment" $(MAKE) --no-print-directory $(VENV)/.test
 	@.ci/step "lint" $(MAKE) --no-print-directory lint
 	@.ci/step "types" $(MAKE) --no-print-directory types
-	@.ci/step "tests" $(BIN)/pytest $(ARGS)
 
 unit: $(VENV)/.test  ## Run the quick tests only
-	@$(BIN)/pytest tests/unit tests/contract $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) tests/unit tests/contract $(ARGS)
 
 lint: $(VENV)/.test  ## Check style, format and the floors of the house
 	@$(BIN)/ruff check

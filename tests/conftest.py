@@ -1,6 +1,7 @@
 """Helpers that tests share; one a line, each a module in tests/plugins."""
 
 pytest_plugins = [
+    "tests.plugins.side_by_side",
     "tests.plugins.needs",
     "tests.plugins.second_try",
     "tests.plugins.logs",

@@ -52,7 +52,7 @@ def running(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> Itera
     trixie = find_trixie()
     assert trixie is not None
     folder = tmp_path_factory.mktemp("stack")
-    for parent in (folder, *folder.parents[:2]):
+    for parent in (folder, *folder.parents[:3]):
         parent.chmod(parent.stat().st_mode | 0o011)
     top = folder / "top"
     copy_mounted(compose, top)

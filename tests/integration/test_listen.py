@@ -170,9 +170,8 @@ def test_a_full_disk_delays_and_loses_nothing(make_supervisord: MakeSupervisord,
 def test_started_as_root_it_becomes_the_owner_of_the_folder(make_supervisord: MakeSupervisord, tmp_path: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     # A folder that it can reach, of another user.
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o055)
     state_dir = tmp_path / "state"
     state_dir.mkdir()
     os.chown(state_dir, nobody.pw_uid, nobody.pw_gid)

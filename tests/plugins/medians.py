@@ -7,11 +7,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.plugins.repo import repo_root
+from tests.plugins.side_by_side import share, shared
 
 PROMETHEUS: Final = "Prometheus"
 """What stands for an edition where it is no database that is asked."""
@@ -65,6 +66,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[MEDIANS] = Medians()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell what queries took in this process, where another one reports the run."""
+    share(session.config, "medians", session.config.stash[MEDIANS].taken)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what queries took in another process of this run."""
+    taken = node.config.stash[MEDIANS].taken
+    for key, seconds in (shared(node, "medians") or {}).items():
+        taken.setdefault(key, []).extend(seconds)
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ of skipping it. Under ``all`` every other skip fails as well, so that a green ru
 import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.plugins.parts import PARTS, Part
+from tests.plugins.side_by_side import share, shared
 
 REQUIRE: Final = "DEPTHGAUGE_TEST_REQUIRE"
 ALL: Final = "all"
@@ -109,6 +110,23 @@ def pytest_make_collect_report(
     report = yield
     _refuse_skip(report, collector.config)
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell what this process has found, where another one reports the run."""
+    inventory = session.config.stash[INVENTORY]
+    share(session.config, "parts", {"found": inventory.found, "asked": inventory.asked})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what another process of this run has found."""
+    inventory = node.config.stash[INVENTORY]
+    told = shared(node, "parts") or {"found": {}, "asked": {}}
+    inventory.found.update(told["found"])
+    for name, count in told["asked"].items():
+        inventory.asked[name] = inventory.asked.get(name, 0) + count
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
