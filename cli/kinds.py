@@ -32,6 +32,7 @@ class Kind:
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d|w|y)")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _SIZE: Final = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?")
 _SIZES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -56,6 +57,30 @@ def text_of(value: object) -> str:
     if _CONTROL.search(value):
         raise Wrong("has control characters in it")
     return value
+
+
+def _raw(value: object) -> str:
+    """Return a text that stands in Redis as it is: of any characters but those that no UTF-8 has."""
+    if not isinstance(value, str):
+        raise Wrong(f"is {_type_name(value)}, a text in quotes is wanted")
+    if len(value) > MAX_TEXT:
+        raise Wrong(f"has {len(value)} characters, at most {MAX_TEXT} are allowed")
+    if _SURROGATE.search(value):
+        raise Wrong("is no UTF-8 text")
+    return value
+
+
+def _prefix(value: object) -> str:
+    prefix = _raw(value)
+    if "\0" in prefix:
+        raise Wrong("has a NUL in it")
+    return prefix
+
+
+def _key(value: object) -> str:
+    if not (key := _raw(value)):
+        raise Wrong("is empty; leave it out or give it a value")
+    return key
 
 
 def _name(value: object) -> str:
@@ -313,6 +338,8 @@ def check_dsn(dsn: Secret) -> None:
 
 TEXT: Final = Kind(name="text", parse=text_of)
 NAME: Final = Kind(name="text", parse=_name)
+PREFIX: Final = Kind(name="text, may be empty", parse=_prefix)
+KEY: Final = Kind(name="text", parse=_key)
 BOOLEAN: Final = Kind(name="true or false", parse=_boolean, from_text=_boolean_text)
 PATTERN: Final = Kind(name="regular expression (Python)", parse=_pattern)
 ADDRESS: Final = Kind(name="host:port", parse=_address)
