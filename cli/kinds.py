@@ -32,7 +32,6 @@ class Kind:
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d|w|y)")
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _SIZE: Final = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?")
 _SIZES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -41,7 +40,8 @@ _REDIS_OPTIONS: Final = ("db", "ssl_ca_certs", "ssl_certfile", "ssl_cert_reqs", 
 MAX_TEXT: Final = 4096
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what a value is in TOML, for people."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "a table"}
     return names.get(type(value), "a date or time")
 
@@ -49,7 +49,7 @@ def _type_name(value: object) -> str:
 def text_of(value: object) -> str:
     """Return the value if it is a text without control characters."""
     if not isinstance(value, str):
-        raise Wrong(f"is {_type_name(value)}, a text in quotes is wanted")
+        raise Wrong(f"is {type_name(value)}, a text in quotes is wanted")
     if not value.strip():
         raise Wrong("is empty; leave it out or give it a value")
     if len(value) > MAX_TEXT:
@@ -57,30 +57,6 @@ def text_of(value: object) -> str:
     if _CONTROL.search(value):
         raise Wrong("has control characters in it")
     return value
-
-
-def _raw(value: object) -> str:
-    """Return a text that stands in Redis as it is: of any characters but those that no UTF-8 has."""
-    if not isinstance(value, str):
-        raise Wrong(f"is {_type_name(value)}, a text in quotes is wanted")
-    if len(value) > MAX_TEXT:
-        raise Wrong(f"has {len(value)} characters, at most {MAX_TEXT} are allowed")
-    if _SURROGATE.search(value):
-        raise Wrong("is no UTF-8 text")
-    return value
-
-
-def _prefix(value: object) -> str:
-    prefix = _raw(value)
-    if "\0" in prefix:
-        raise Wrong("has a NUL in it")
-    return prefix
-
-
-def _key(value: object) -> str:
-    if not (key := _raw(value)):
-        raise Wrong("is empty; leave it out or give it a value")
-    return key
 
 
 def _name(value: object) -> str:
@@ -92,7 +68,7 @@ def _name(value: object) -> str:
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise Wrong(f"is {_type_name(value)}, true or false is wanted")
+        raise Wrong(f"is {type_name(value)}, true or false is wanted")
     return value
 
 
@@ -105,7 +81,7 @@ def _boolean_text(text: str) -> bool:
 
 def _number(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Wrong(f"is {_type_name(value)}, a number is wanted")
+        raise Wrong(f"is {type_name(value)}, a number is wanted")
     return value
 
 
@@ -127,7 +103,7 @@ def _digits(text: str) -> int | float | str:
 def duration_of(value: object) -> timedelta:
     """Return the duration of a text such as ``30d`` or ``1h30m``."""
     if not isinstance(value, str):
-        raise Wrong(f'is {_type_name(value)}, a duration such as "30d" or "12h" is wanted')
+        raise Wrong(f'is {type_name(value)}, a duration such as "30d" or "12h" is wanted')
     parts = _DURATION.findall(value)
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise Wrong('is no duration; write a number and a unit (s, m, h, d, w, y), such as "30d" or "12h"')
@@ -208,7 +184,7 @@ def several(kind: Kind) -> Kind:
 
     def parse(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise Wrong(f"is {_type_name(value)}, a list in [ ] is wanted")
+            raise Wrong(f"is {type_name(value)}, a list in [ ] is wanted")
         found = []
         for index, item in enumerate(value, 1):
             try:
@@ -338,8 +314,6 @@ def check_dsn(dsn: Secret) -> None:
 
 TEXT: Final = Kind(name="text", parse=text_of)
 NAME: Final = Kind(name="text", parse=_name)
-PREFIX: Final = Kind(name="text, may be empty", parse=_prefix)
-KEY: Final = Kind(name="text", parse=_key)
 BOOLEAN: Final = Kind(name="true or false", parse=_boolean, from_text=_boolean_text)
 PATTERN: Final = Kind(name="regular expression (Python)", parse=_pattern)
 ADDRESS: Final = Kind(name="host:port", parse=_address)

@@ -80,6 +80,10 @@ class StreamReader(Reader):
                 found.append(key)
         return found
 
+    def told_by(self, handle: bytes) -> str:
+        """Return the stream, which has a group."""
+        return f"groups of the stream {clean(handle)}"
+
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all groups in three batches, the third only where Redis does not tell a backlog."""
         budget = Budget()

@@ -92,6 +92,10 @@ class TaskiqReader(Reader):
             self._kinds = {**self._kinds, **new}
         return found
 
+    def told_by(self, handle: bytes) -> str:
+        """Return the stream, whose group has told it."""
+        return f"group {GROUP.decode()} of the stream {clean(handle)}"
+
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in three batches."""
         budget = Budget()

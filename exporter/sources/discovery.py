@@ -216,7 +216,7 @@ class Discovery:
 
         named = converse(ask, [reader.discover() for reader in self._readers])
         for reader, handles in zip(self._readers, named, strict=True):
-            self._add(reader, ((handle, f"named in {reader.told_by(handle)}") for handle in handles))
+            self._add(reader, ((handle, reader.told_by(handle)) for handle in handles))
         return problems
 
     def _scan(self) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.names import clean
 from depthgauge.redis_link import Link, kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
@@ -128,9 +127,10 @@ class RedisQueuesSource:
         found = []
         for reader in (active.reader for active in self._active):
             for handle in self.discovery.found[reader.system]:
-                prefix, by = reader.prefix(handle), self.discovery.findings.by(reader.system, handle)
-                told = None if prefix is None else clean(prefix)
-                found.append(FoundQueue(reader.system, reader.name(handle), told, by or ""))
+                by = self.discovery.findings.by(reader.system, handle) or ""
+                found.append(
+                    FoundQueue(reader.system, reader.name(handle), reader.bare(handle), reader.pins(handle), by)
+                )
         return found
 
     def stand_by(self) -> None:
