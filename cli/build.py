@@ -1,19 +1,23 @@
 """From tables that were read to the settings of log, web, bus and sink, and to what does not fit together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cli import build_web
 from cli.inputs import Inputs, LogSettings
-from cli.kinds import Wrong, check_dsn, has_login, with_login
+from cli.kinds import Wrong, check_dsn
 from cli.kinds_web import tokens_of
 from cli.reading import Layer, Node, Origin, Problems, SecretFile, read_text
 from cli.schema import Key, Role
 from cli.table import section_of
+from depthgauge.redis_url import Topology, parse, with_login, with_options
 from depthgauge.secrets import Secret
 from depthgauge.settings import BusSettings, WebConfig, WebSettings
 from sink.settings import Retention, SinkSettings
 
+CERTIFICATES: Final = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
+"""Settings of a Redis, and the options of its URL that they stand for."""
 LISTEN: Final = {Role.EXPORTER: (":10139",), Role.SINK: (":10140",)}
 
 
@@ -142,29 +146,48 @@ class Builder:
         url = self.redis_url(node)
         if url is None:
             return None
+        where = parse(url)
+        if where.topology is Topology.CLUSTER:
+            text = "a Redis Cluster cannot carry the bus: one stream lies on one node; name a single Redis, or one behind Sentinel"
+            self.complain(node, "url", text)
+        if where.replica:
+            self.complain(node, "url", "the bus is written to, and a replica cannot be; leave out role=replica")
         return BusSettings(
             url=url, max_bytes=self.get(node, "max_bytes"), allow_eviction=self.get(node, "allow_eviction")
         )
 
     def redis_url(self, node: Node) -> Secret | None:
-        """Return the URL with user name and password in it; None where one of them is missing or wrong."""
-        if node.broken & {"url", "username", "password"}:
+        """Return the URL with login and certificates in it; None where one of them is missing or wrong."""
+        if node.broken & {"url", "username", "password", *CERTIFICATES}:
             return None
         url: Secret | None = self.get(node, "url")
         password: Secret | None = self.get(node, "password")
-        username: str | None = self.get(node, "username")
-        given = [name for name in ("username", "password") if name in node.values]
-        if url is None or not given:
-            return url
-        if "password" in given and password is None:
+        if url is None or ("password" in node.values and password is None):
             return None
-        if not has_login(url):
-            return with_login(url, username, password)
-        clash = [name for name in given if node.where(name).layer >= node.where("url").layer]
-        if clash:
-            self.complain(node, clash[0], "the URL holds a user name or password too; keep one of them")
+        where = parse(url)
+        options = {option: name for name, option in CERTIFICATES.items() if name in node.values}
+        if not self._fits(node, ("username", "password"), there=where.has_login, what="a user name or password"):
             return None
-        return url
+        for option, name in options.items():
+            if not where.tls:
+                self.complain(node, name, "needs TLS; write rediss in place of redis in the URL, or leave it out")
+                return None
+            if not self._fits(node, (name,), there=option in where.tls_options, what=option):
+                return None
+        if "key_file" in node.values and "ssl_certfile" not in {*options, *where.tls_options}:
+            self.complain(node, "key_file", "needs a cert_file beside it")
+            return None
+        if not where.has_login and {"username", "password"} & node.values.keys():
+            url = with_login(url, self.get(node, "username"), password.reveal() if password else None)
+        new = {option: self.get(node, name) for option, name in options.items() if option not in where.tls_options}
+        return with_options(url, new)
+
+    def _fits(self, node: Node, names: Sequence[str], *, there: bool, what: str) -> bool:
+        """Complain where a setting says again what the URL says, and the URL is not of a higher layer."""
+        clash = [name for name in names if name in node.values and node.where(name).layer >= node.where("url").layer]
+        if there and clash:
+            self.complain(node, clash[0], f"the URL holds {what} too; keep one of them")
+        return not (there and clash)
 
     def dsn(self) -> Secret | None:
         """Return the database, None for a role that has nothing to do with it."""

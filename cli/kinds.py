@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import urlsplit
 
+from depthgauge import redis_url
 from depthgauge.secrets import Secret
 
 
@@ -36,7 +37,6 @@ _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_
 _SIZE: Final = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?")
 _SIZES: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+")
-_REDIS_OPTIONS: Final = ("db", "ssl_ca_certs", "ssl_certfile", "ssl_cert_reqs", "ssl_check_hostname", "ssl_keyfile")
 MAX_TEXT: Final = 4096
 
 
@@ -256,26 +256,12 @@ def _split(url: str, wanted: str) -> Any:
 
 
 def _redis_url(value: object) -> Secret:
-    url = text_of(value)
-    wanted = "write redis://host:6379/0, rediss://… for TLS, or unix:///path/to/redis.sock?db=0"
-    parts = _split(url, wanted)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not url.startswith(f"{parts.scheme}://"):
-        raise Wrong(f"is no URL of a Redis; {wanted}")
-    if parts.fragment or " " in url:
-        raise Wrong(f"has a # or a blank in it (percent-encode them in a password); {wanted}")
-    if parts.scheme == "unix":
-        if len(parts.path) < 2:
-            raise Wrong(f"has no path; {wanted}")
-    elif not parts.hostname:
-        raise Wrong(f"has no host; {wanted}")
-    elif not re.fullmatch(r"/?[0-9]{0,5}", parts.path):
-        raise Wrong(f"has no number of a database behind the host; {wanted}")
-    for option, setting in parse_qsl(parts.query, keep_blank_values=True):
-        if option not in _REDIS_OPTIONS:
-            raise Wrong(f"has the option {option!r}, allowed are {', '.join(_REDIS_OPTIONS)}")
-        if option == "db" and not re.fullmatch(r"[0-9]{1,5}", setting):
-            raise Wrong("has a db that is no number")
-    return Secret(url)
+    url = Secret(text_of(value))
+    try:
+        redis_url.parse(url)
+    except redis_url.BadUrl as exc:
+        raise Wrong(str(exc)) from None
+    return url
 
 
 def _probe_url(value: object) -> Secret:
@@ -287,18 +273,6 @@ def _probe_url(value: object) -> Secret:
     if parts.fragment or " " in url:
         raise Wrong(f"has a # or a blank in it; {wanted}")
     return Secret(url)
-
-
-def has_login(url: Secret) -> bool:
-    """Say whether a Redis URL that was parsed before holds a user name or a password."""
-    return "@" in urlsplit(url.reveal()).netloc
-
-
-def with_login(url: Secret, username: str | None, password: Secret | None) -> Secret:
-    """Return the Redis URL with these put in."""
-    parts = urlsplit(url.reveal())
-    login = quote(username or "", safe="") + (f":{quote(password.reveal(), safe='')}" if password else "")
-    return Secret(parts._replace(netloc=f"{login}@{parts.netloc}").geturl())
 
 
 def check_dsn(dsn: Secret) -> None:

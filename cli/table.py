@@ -43,7 +43,7 @@ EXPORTER: Final = Section(
         Key(
             name="state_dir",
             kind=kinds.FILE,
-            help="Folder for what has to outlive a restart: the spool, which keeps snapshots while the bus is away (without it they wait in memory), what tells a reboot of the host, and the token that the exporter makes where `web.token` is not set.",
+            help="Folder for what has to outlive a restart: the spool, which keeps snapshots while the bus is away (without it they wait in memory), what tells a reboot of the host, the queues that were found, and the token that the exporter makes where `web.token` is not set.",
             env="STATE_DIR",
         ),
         Key(

@@ -13,7 +13,9 @@ def redis_login(prefix: str, default: str | None) -> tuple[Key, ...]:
         Key(
             name="url",
             kind=kinds.REDIS_URL,
-            help="Where it is: `redis://host:6379/0`, `rediss://…` with TLS, or `unix:///path/to/redis.sock?db=0`; user name and password may stand in it.",
+            help="Where it is: `redis://host:6379/0`, `rediss://…` with TLS, `unix:///path/to/redis.sock?db=0`, `redis+sentinel://host,host/service/0`"
+            + (", `redis+cluster://host,host`" if default else "")
+            + "; user name and password may stand in it.",
             default=Secret(default) if default else None,
             default_text=f'"{default}"' if default else None,
             env=f"{prefix}_URL",
@@ -27,6 +29,25 @@ def redis_login(prefix: str, default: str | None) -> tuple[Key, ...]:
             help="Password, where it does not stand in the URL.",
             env=f"{prefix}_PASSWORD",
             secret=True,
+        ),
+        Key(
+            name="ca_file",
+            kind=kinds.FILE,
+            help="Certificates (PEM) that its own has to come from, where it speaks TLS.",
+            default_text="the system's",
+            env=f"{prefix}_CA_FILE",
+        ),
+        Key(
+            name="cert_file",
+            kind=kinds.FILE,
+            help="Client certificate (PEM), where it wants one.",
+            env=f"{prefix}_CERT_FILE",
+        ),
+        Key(
+            name="key_file",
+            kind=kinds.FILE,
+            help="The key of `cert_file` (PEM, without a password), where it is not in the same file.",
+            env=f"{prefix}_KEY_FILE",
         ),
     )
 

@@ -43,7 +43,7 @@ class RedisServer(Part, frozen=True, kw_only=True):
     run_id: str | None = None
     version: str | None = None
     role: str | None = None
-    """``master`` or ``slave``, as Redis says it."""
+    """``master`` or ``slave``, as Redis says it; ``cluster`` where the numbers are those of all masters of one together."""
     ping_seconds: float | None = None
     uptime_seconds: int | None = None
     clients: int | None = None

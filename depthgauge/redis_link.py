@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis
+import redis.sentinel
 
 from depthgauge.errors import ErrorKind, SourceError
+from depthgauge.redis_tls import unusable
+from depthgauge.redis_url import RedisUrl, Topology, parse
 from depthgauge.resp import MAX_BULK, Command, Reply, ReplyError, exchange
 from depthgauge.secrets import Secret, masked
 
@@ -24,7 +27,11 @@ _BY_CODE: Final = {
     "READONLY": ErrorKind.READ_ONLY,
     "OOM": ErrorKind.OUT_OF_MEMORY,
     "MISCONF": ErrorKind.READ_ONLY,
+    "MASTERDOWN": ErrorKind.UNREACHABLE,
+    "CLUSTERDOWN": ErrorKind.UNREACHABLE,
 }
+_OWN: Final = {kind.value: kind for kind in ErrorKind}
+"""Codes of our own: Redis's are in capitals."""
 
 _BY_TYPE: Final[tuple[tuple[tuple[type[BaseException], ...], ErrorKind], ...]] = (
     (
@@ -45,6 +52,11 @@ _BY_TYPE: Final[tuple[tuple[tuple[type[BaseException], ...], ErrorKind], ...]] =
     ((redis.exceptions.InvalidResponse,), ErrorKind.GARBAGE),
 )
 
+_BY_FILES: Final = frozenset(
+    {ErrorKind.SOCKET_MISSING, ErrorKind.PERMISSION_DENIED, ErrorKind.TLS, ErrorKind.UNREACHABLE}
+)
+"""Kinds that a certificate or key which cannot be read shows as, too."""
+
 _HINTS: Final = {
     ErrorKind.SOCKET_MISSING: "is Redis running, and is the path right?",
     ErrorKind.PERMISSION_DENIED: "give this user access to the socket",
@@ -62,7 +74,17 @@ _HINTS: Final = {
 
 def kind_of_code(code: str) -> ErrorKind:
     """Return the error kind of a Redis error's first word; FAULT for one that has no kind of its own."""
-    return _BY_CODE.get(code, ErrorKind.FAULT)
+    return _BY_CODE.get(code) or _OWN.get(code, ErrorKind.FAULT)
+
+
+def unanswered(error: SourceError) -> ReplyError:
+    """Return what stands in for the reply of a server that could not be asked, when others could."""
+    return ReplyError(error.kind.value, str(error))
+
+
+def is_unanswered(reply: Reply) -> bool:
+    """Say whether a reply is what :func:`unanswered` gives."""
+    return isinstance(reply, ReplyError) and reply.code in _OWN
 
 
 def classify(exc: BaseException) -> ErrorKind:
@@ -82,43 +104,95 @@ def classify(exc: BaseException) -> ErrorKind:
     return ErrorKind.UNREACHABLE if isinstance(exc, OSError) else ErrorKind.INTERNAL
 
 
-def explain(url: Secret, exc: BaseException) -> SourceError:
+def explain(url: Secret, exc: BaseException, *, what: str = "Redis") -> SourceError:
     """Return the SourceError that tells what failed on which Redis, and what to do."""
-    kind = classify(exc)
+    kind, told = classify(exc), str(exc)
+    if kind in _BY_FILES and (problem := unusable(parse(url).tls_options)) is not None:
+        kind, told = ErrorKind.TLS, problem
     hint = _HINTS.get(kind)
-    message = f"Redis at {masked(url.reveal())}: {exc}" + (f" ({hint})" if hint else "")
+    message = f"{what} at {masked(url.reveal())}: {told}" + (f" ({hint})" if hint else "")
     return SourceError(kind, message)
 
 
 def client(url: Secret, *, timeout: float) -> redis.Redis:
-    """Return a redis-py client that gives up after ``timeout`` seconds per socket operation and never retries itself."""
-    return redis.Redis.from_url(
-        url.reveal(),
-        socket_connect_timeout=timeout,
-        socket_timeout=timeout,
-        retry=None,
-        protocol=2,
-        client_name=CLIENT_NAME,
+    """Return a redis-py client that gives up after ``timeout`` seconds per socket operation and never retries itself.
+
+    Behind Sentinel it is one of the master, found anew with each connection.
+    """
+    where = parse(url)
+    if where.topology is Topology.CLUSTER:
+        raise ValueError("a cluster has no one server to be a client of")
+    if where.topology is Topology.SENTINEL:
+        return _client_of_master(where, timeout)
+    connection_class, options = _options(where, timeout)
+    return redis.Redis.from_pool(redis.ConnectionPool(connection_class=connection_class, **options))
+
+
+def _client_of_master(where: RedisUrl, timeout: float) -> redis.Redis:
+    shared = _patience(timeout) | ({"ssl": True, **where.tls_arguments()} if where.tls else {})
+    # Neither the class nor its method has types.
+    make: Any = redis.sentinel.Sentinel
+    sentinels = make(
+        [(address.host, address.port) for address in where.addresses],
+        sentinel_kwargs=shared | {"username": where.sentinel_username, "password": where.sentinel_password},
     )
+    login = {"username": where.username, "password": where.password, "db": where.database}
+    made: redis.Redis = sentinels.master_for(where.service, **shared, **login)
+    return made
+
+
+def _patience(timeout: float) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": timeout,
+        "socket_timeout": timeout,
+        "retry": None,
+        "protocol": 2,
+        "client_name": CLIENT_NAME,
+    }
+
+
+def _options(where: RedisUrl, timeout: float) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the connection class of redis-py for one server, and its arguments."""
+    options: dict[str, Any] = _patience(timeout) | {"db": where.database}
+    options |= {"username": where.username, "password": where.password}
+    if where.path is not None:
+        return redis.UnixDomainSocketConnection, options | {"path": where.path}
+    (address,) = where.addresses
+    options |= {"host": address.host, "port": address.port}
+    if where.tls:
+        return redis.SSLConnection, options | where.tls_arguments()
+    return redis.Connection, options
 
 
 class Link:
     """One connection to one Redis, opened when needed and closed after any failure; not for several threads at once.
 
     redis-py opens the socket (TCP, TLS or unix); AUTH, SELECT and CLIENT SETNAME go through :func:`exchange`, so that one
-    deadline holds from the first byte to the last, and so that a user who may not set names can still read.
+    deadline holds from the first byte to the last, and so that a user who may not set names can still read. Where a
+    ``role`` is wanted (``master`` or ``slave``, as ROLE says it), a server of another one is refused at each connection.
     """
 
-    def __init__(self, url: Secret, *, connect_timeout: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    skipped: Sequence[str] = ()
+
+    def __init__(
+        self,
+        url: Secret,
+        *,
+        connect_timeout: float,
+        role: str | None = None,
+        what: str = "Redis",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.url = url
         self._connect_timeout = connect_timeout
+        self._role = role
+        self._what = what
         self._monotonic = monotonic
-        pool = client(url, timeout=connect_timeout).connection_pool
-        self._connection_class: Callable[..., Any] = pool.connection_class
-        self._options: dict[str, Any] = dict(pool.connection_kwargs)
-        self._username: str | None = self._options.pop("username", None) or None
-        self._password: str | None = self._options.pop("password", None) or None
-        self._database = int(self._options.get("db") or 0)
+        where = parse(url)
+        self._connection_class, self._options = _options(where, connect_timeout)
+        self._username: str | None = self._options.pop("username")
+        self._password: str | None = self._options.pop("password")
+        self._database = where.database
         self._connection: Any = None
         self.connects = 0
         """Connections made so far: a change means that it may be another server now."""
@@ -141,7 +215,7 @@ class Link:
         except BaseException as exc:
             self.close()
             if isinstance(exc, SourceError | OSError | redis.exceptions.RedisError):
-                raise explain(self.url, exc) from exc
+                raise explain(self.url, exc, what=self._what) from exc
             raise
 
     def _exchange(self, connection: Any, commands: Sequence[Command], deadline: float, max_bulk: int) -> list[Reply]:
@@ -173,6 +247,8 @@ class Link:
             commands.append(("AUTH", *words))
         if self._database:
             commands.append(("SELECT", self._database))
+        if self._role is not None:
+            commands.append(("ROLE",))
         commands.append(("CLIENT", "SETNAME", CLIENT_NAME))
         replies = exchange(connection, commands, deadline=deadline, monotonic=self._monotonic)
         # The name is a courtesy to whoever reads CLIENT LIST: a user without the right to set it may go without.
@@ -182,6 +258,15 @@ class Link:
                 if command[0] == "AUTH" and kind is ErrorKind.FAULT:
                     kind = ErrorKind.UNAUTHORIZED  # before Redis 6 a wrong password is a plain ERR
                 raise SourceError(kind, f"{command[0]!s} was refused: {reply.message}")
+            if command[0] == "ROLE":
+                self._check_role(reply)
+
+    def _check_role(self, reply: Reply) -> None:
+        role = reply[0] if isinstance(reply, list) and reply else None
+        if not isinstance(role, bytes):
+            raise SourceError(ErrorKind.GARBAGE, f"it answers ROLE with {str(reply)[:60]}")
+        if role.decode("ascii", "replace") != self._role:
+            raise SourceError(ErrorKind.NOT_FOUND, f"it is a {str(role, 'ascii', 'replace')[:20]}, no {self._role}")
 
     def close(self) -> None:
         """Close the connection, if there is one; a call in flight in another thread ends with an error."""

@@ -8,9 +8,11 @@ MASK: Final = "********"
 _URL_PASSWORD: Final = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^/?#\s@]*?:)[^/\s]*(?P<at>@)")
 """Schemes are short, so a long word is not searched to its end from each of its letters. ``?`` and ``#`` may stand unescaped in
 a password: libpq takes them."""
-_QUERY_PASSWORD: Final = re.compile(r"(?P<key>[?&;](?:password|passwd|sslpassword)=)[^&;\s]+", re.IGNORECASE)
+_QUERY_PASSWORD: Final = re.compile(
+    r"(?P<key>[?&;](?:password|passwd|sslpassword|sentinel_password)=)[^&;\s]+", re.IGNORECASE
+)
 _DSN_PASSWORD: Final = re.compile(
-    r"(?P<key>\b(?:password|passwd|sslpassword)\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE
+    r"(?P<key>\b(?:password|passwd|sslpassword|sentinel_password)\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE
 )
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as CounterMetric
 
 from depthgauge.errors import CorruptEntry, ErrorKind, SourceError
-from depthgauge.redis_link import Link
+from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import VERSION, Snapshot, major
@@ -62,7 +62,7 @@ class FleetCache:
         registry: CollectorRegistry,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link = Link(url, connect_timeout=SECONDS, monotonic=monotonic)
+        self._link = link_for(url, connect_timeout=SECONDS, monotonic=monotonic)
         self._clock = clock
         self._monotonic = monotonic
         self._known: Mapping[str, tuple[bytes | int, Snapshot | Skip]] = {}

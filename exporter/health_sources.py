@@ -10,7 +10,7 @@ from exporter.collect import HealthSources, source_timeout
 from exporter.settings import ExporterSettings
 from exporter.sources.machine import MachineSource
 from exporter.sources.probe import ProbeSource
-from exporter.sources.redis_server import RedisServerSource
+from exporter.sources.redis_cluster_server import redis_server_source
 from exporter.sources.trust import Trust
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Health:
         on = settings.collectors
         trust = Trust()
         servers = [
-            RedisServerSource(each, clock=clock, timeout=timeout, monotonic=monotonic)
+            redis_server_source(each, clock=clock, timeout=timeout, monotonic=monotonic)
             for each in settings.redis
             if on.redis
         ]

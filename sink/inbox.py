@@ -7,7 +7,8 @@ from typing import Final
 
 from depthgauge import stream
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.redis_link import Link, kind_of_code
+from depthgauge.redis_link import kind_of_code
+from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.secrets import Secret, masked
 
@@ -53,7 +54,7 @@ class Inbox:
         self._url = url
         self._consumer = consumer
         self._timeout = timeout
-        self._link = Link(url, connect_timeout=timeout)
+        self._link = link_for(url, connect_timeout=timeout)
         self._group = ("GROUP", stream.GROUP, consumer)
 
     @property

@@ -9,7 +9,7 @@ from typing import Final
 
 from depthgauge import stream
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.redis_link import Link
+from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.secrets import Secret
 from sink.inbox import refusal
@@ -46,7 +46,7 @@ class Quarantine:
     def __init__(self, url: Secret, *, timeout: float = TIMEOUT) -> None:
         self._url = url
         self._timeout = timeout
-        self._link = Link(url, connect_timeout=timeout)
+        self._link = link_for(url, connect_timeout=timeout)
 
     def entries(self) -> Sequence[Kept]:
         """Return all entries, the oldest first, without their bodies."""

@@ -11,6 +11,8 @@ pytest_plugins = [
     "tests.plugins.pgbouncer",
     "tests.plugins.community",
     "tests.plugins.redis_server",
+    "tests.plugins.redis_sentinel",
+    "tests.plugins.redis_cluster",
     "tests.plugins.laravel",
     "tests.plugins.systems",
     "tests.plugins.bullmq",

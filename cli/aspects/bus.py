@@ -8,7 +8,8 @@ from cli.aspects.finding import Finding, Subject
 from cli.aspects.redis_servers import PROBE, TIMEOUT, denied
 from cli.schema import Role
 from depthgauge.errors import CorruptEntry, ErrorKind, SourceError
-from depthgauge.redis_link import Link, kind_of_code
+from depthgauge.redis_link import kind_of_code
+from depthgauge.redis_links import AnyLink, link_for
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.settings import BusSettings
@@ -58,7 +59,7 @@ def look(settings: BusSettings, roles: Collection[Role], run_ids: Mapping[str, s
     Nothing is written: the commands tried are such that change nothing where their key is not there.
     """
     subject = Subject(aspect="bus", target=masked(settings.url.reveal()))
-    link = Link(settings.url, connect_timeout=TIMEOUT / 2)
+    link = link_for(settings.url, connect_timeout=TIMEOUT / 2)
     try:
         return _look(link, settings, roles, run_ids, subject)
     except SourceError as exc:
@@ -68,7 +69,7 @@ def look(settings: BusSettings, roles: Collection[Role], run_ids: Mapping[str, s
 
 
 def _look(
-    link: Link, settings: BusSettings, roles: Collection[Role], run_ids: Mapping[str, str], subject: Subject
+    link: AnyLink, settings: BusSettings, roles: Collection[Role], run_ids: Mapping[str, str], subject: Subject
 ) -> Sequence[Finding]:
     commands: list[Command] = list(dict.fromkeys(c for role, few in _WRITES.items() if role in roles for c in few))
     commands = [("PING",), ("INFO", "memory"), ("INFO", "persistence"), *commands]
@@ -105,7 +106,7 @@ def _info(reply: Reply) -> dict[str, object]:
     return {name: int(value) if value.lstrip("-").isdigit() else value for name, _, value in pairs}
 
 
-def _names(link: Link, run_ids: Mapping[str, str]) -> Sequence[Finding]:
+def _names(link: AnyLink, run_ids: Mapping[str, str]) -> Sequence[Finding]:
     """Compare what each Redis's name means here with what it means in the latest snapshots of all hosts."""
     if not run_ids:
         return []

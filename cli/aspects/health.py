@@ -12,7 +12,7 @@ from exporter.settings import ExporterSettings, ProbeSettings, RedisSettings
 from exporter.sources.http_get import HttpGet
 from exporter.sources.machine import MachineSource
 from exporter.sources.probe import FIRST_ERROR_STATUS
-from exporter.sources.redis_server import RedisServerSource
+from exporter.sources.redis_cluster_server import redis_server_source
 from exporter.sources.uptime import FILE, load
 
 TIMEOUT: Final = 10.0
@@ -27,7 +27,7 @@ def _now() -> datetime:
 def look_at_redis(settings: RedisSettings) -> Sequence[Finding]:
     """Ask one Redis how it is."""
     subject = Subject(aspect="redis_server", target=settings.name)
-    source = RedisServerSource(settings, clock=_now, timeout=TIMEOUT)
+    source = redis_server_source(settings, clock=_now, timeout=TIMEOUT)
     try:
         server = source.collect()
     except SourceError as exc:

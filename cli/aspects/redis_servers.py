@@ -10,7 +10,9 @@ from typing import Final
 
 from cli.aspects.finding import Finding, Subject
 from depthgauge.errors import SourceError
-from depthgauge.redis_link import Link
+from depthgauge.redis_cluster import ClusterLink
+from depthgauge.redis_links import AnyLink, link_for
+from depthgauge.redis_sentinel import SentinelLink
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.snapshot import RedisQueues
@@ -58,11 +60,11 @@ class Looked:
 
 def denied(names: Sequence[str], replies: Sequence[Reply]) -> list[str]:
     """Return the names of the commands that this user may not run, whatever the key."""
-    return [
-        name
-        for name, reply in zip(names, replies, strict=True)
-        if isinstance(reply, ReplyError) and _DENIED.match(reply.message)
-    ]
+    return [name for name, reply in zip(names, replies, strict=True) if _is_denied(reply)]
+
+
+def _is_denied(reply: Reply) -> bool:
+    return isinstance(reply, ReplyError) and _DENIED.match(reply.message) is not None
 
 
 def look(settings: RedisSettings) -> Looked:
@@ -70,9 +72,9 @@ def look(settings: RedisSettings) -> Looked:
     subject = Subject(aspect="redis", target=settings.name)
     systems = {system.name: system.commands for system in read_systems(settings)}
     names = sorted(_ALWAYS.union(*systems.values()))
-    link = Link(settings.url, connect_timeout=TIMEOUT / 2)
+    link = link_for(settings.url, connect_timeout=TIMEOUT / 2)
     try:
-        replies = link.exchange([_command(name) for name in names], deadline=time.monotonic() + TIMEOUT)
+        replies, findings = _ask(link, names, subject)
     except SourceError as exc:
         return Looked((subject.error(str(exc), f"reason {exc.kind.value}, see docs/redis.md"),))
     finally:
@@ -80,14 +82,24 @@ def look(settings: RedisSettings) -> Looked:
     refused = denied(names, replies)
     answers = dict(zip(names, replies, strict=True))
     if isinstance(answers["time"], ReplyError) and "time" not in refused:
-        return Looked((subject.error(f"it answers {masked(answers['time'].message)}"),))
+        return Looked(
+            (
+                *findings,
+                subject.error(f"it answers {masked(answers['time'].message)}"),
+            )
+        )
     if _ALWAYS & set(refused):
-        return Looked((_may_not(subject, [name for name in refused if name in _ALWAYS]),))
+        return Looked(
+            (
+                *findings,
+                _may_not(subject, [name for name in refused if name in _ALWAYS]),
+            )
+        )
     looked, in_use = _read(settings, subject, _version(answers["info"]))
     needed = in_use | {active.reader.system for active in active_readers(settings) if active.always}
     missing = {name: [system for system, commands in systems.items() if name in commands] for name in refused}
     hurting = [name for name, owners in missing.items() if needed.intersection(owners)]
-    findings = [_may_not(subject, hurting)] if hurting else []
+    findings += [_may_not(subject, hurting)] if hurting else []
     others = [name for name in refused if name not in hurting]
     if others:
         owners = ", ".join(dict.fromkeys(system for name in others for system in missing[name]))
@@ -95,6 +107,44 @@ def look(settings: RedisSettings) -> Looked:
         hint = f"ACL SETUSER … {_grants(others)}, or name the systems that are in use in redis.systems"
         findings.append(subject.warning(text, hint))
     return Looked((*findings, *looked.findings), looked.run_id)
+
+
+def _ask(link: AnyLink, names: Sequence[str], subject: Subject) -> tuple[Sequence[Reply], list[Finding]]:
+    """Try the commands on every server; return a reply for each, a refusal where one of them refuses, and what else is wrong."""
+    commands = [_command(name) for name in names]
+    deadline = time.monotonic() + TIMEOUT
+    if isinstance(link, ClusterLink):
+        return _ask_nodes(link, names, subject, deadline)
+    replies = link.exchange(commands, deadline=deadline)
+    if not isinstance(link, SentinelLink):
+        return replies, []
+    told = link.survey(time.monotonic() + TIMEOUT)
+    findings = [
+        subject.warning(str(each), "see docs/redis.md") for each in told.values() if isinstance(each, SourceError)
+    ]
+    named = {sentinel: each for sentinel, each in told.items() if isinstance(each, str)}
+    if len(set(named.values())) > 1:
+        shown = "; ".join(f"{sentinel} names {each}" for sentinel, each in named.items())
+        findings.append(subject.warning(f"the sentinels do not agree: {shown}", "a failover under way ends in seconds"))
+    return replies, findings
+
+
+def _ask_nodes(
+    link: ClusterLink, names: Sequence[str], subject: Subject, deadline: float
+) -> tuple[Sequence[Reply], list[Finding]]:
+    told = link.each([_command(name) for name in names], deadline=deadline)
+    findings = [subject.error(str(each.error), "see docs/redis.md") for each in told.values() if each.error is not None]
+    by_node = {address: each.replies for address, each in told.items() if each.error is None}
+    if not by_node:
+        raise next(each.error for each in told.values() if each.error is not None)
+    refused = {address: denied(names, replies) for address, replies in by_node.items()}
+    for address, few in refused.items():
+        others = [name for name in few if any(name not in each for each in refused.values())]
+        if others:
+            text = f"the node {address} alone refuses {', '.join(others)}: each node has users of its own"
+            findings.append(subject.error(text, f"ACL SETUSER … {_grants(others)} there, too"))
+    columns = zip(*by_node.values(), strict=True)
+    return [next((each for each in column if _is_denied(each)), column[0]) for column in columns], findings
 
 
 def _may_not(subject: Subject, names: Sequence[str]) -> Finding:

@@ -34,6 +34,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
         told=lambda settings: PrefixSettings() != settings.laravel or PrefixSettings() != settings.horizon,
         auto=True,
         commands=laravel.COMMANDS,
+        optional=laravel.OPTIONAL_COMMANDS,
     ),
     QueueSystem(
         name="celery",

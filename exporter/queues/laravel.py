@@ -52,8 +52,10 @@ from exporter.settings import PrefixSettings
 log = logging.getLogger(__name__)
 
 SYSTEM: Final = "laravel"
-COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange"}) | horizon.COMMANDS
+COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange"})
 """The commands that reading sends."""
+OPTIONAL_COMMANDS: Final = horizon.COMMANDS - COMMANDS
+"""Those for Horizon's own keys."""
 
 _PARTS: Final = (b":reserved", b":delayed")
 _CENTURY: Final = 3_155_760_000

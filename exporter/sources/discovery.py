@@ -9,7 +9,8 @@ from typing import Final
 
 from depthgauge.errors import SourceError
 from depthgauge.names import clean
-from depthgauge.redis_link import Link, kind_of_code
+from depthgauge.redis_link import kind_of_code
+from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import Secret, masked
 from exporter.queues.payload import gone
@@ -69,7 +70,7 @@ class Discovery:
         self._interval = interval
         self._max_keys = max_keys
         self._monotonic = monotonic
-        self._link = Link(url, connect_timeout=CALL_TIMEOUT, monotonic=monotonic)
+        self._link = link_for(url, connect_timeout=CALL_TIMEOUT, monotonic=monotonic)
         self._refusals = Refusals(target)
         self._cursor = b"0"
         self._wake = threading.Event()
@@ -166,7 +167,7 @@ class Discovery:
         try:
             problems = [*self._ask_server(), *self._ask_systems()]
             known = self._prefixes()
-            problems += self._scan()
+            problems += [*self._scan(), *self._link.skipped]
             if self._prefixes() != known:
                 problems += self._ask_systems()
         except SourceError as exc:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.redis_link import Link, kind_of_code
+from depthgauge.redis_link import kind_of_code
+from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import masked
 from depthgauge.snapshot import Queue, RedisQueues
@@ -56,7 +57,7 @@ class RedisQueuesSource:
         self._timeout = timeout
         self._active = active_readers(settings)
         self._counters = CounterReader(settings.name, [active.reader for active in self._active])
-        self._link = Link(settings.url, connect_timeout=timeout, monotonic=monotonic)
+        self._link = link_for(settings.url, connect_timeout=timeout, monotonic=monotonic)
         self._refusals = Refusals(settings.name)
         self.discovery = Discovery(
             settings.name,

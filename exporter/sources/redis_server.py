@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from depthgauge.errors import ErrorKind, SourceError
 from depthgauge.health import RedisServer
 from depthgauge.names import clean
-from depthgauge.redis_link import Link, kind_of_code
+from depthgauge.redis_link import kind_of_code
+from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.secrets import masked
 from exporter.settings import RedisSettings
@@ -83,6 +84,29 @@ def _count(name: str, value: str) -> int:
     return int(value)
 
 
+def info_of(reply: Reply, shown: str) -> Info:
+    """Return what a server answered to INFO; raise SourceError for anything else. ``shown`` names the server."""
+    if isinstance(reply, ReplyError):
+        raise SourceError(
+            kind_of_code(reply.code),
+            f"{shown}: INFO was refused: {clean(reply.message)}"
+            " (grant +info to this user, docs/redis.md has the line; or set collectors.redis = false)",
+        )
+    if isinstance(reply, TooLarge):
+        raise SourceError(ErrorKind.TOO_LARGE, f"{shown}: INFO has {reply.size} bytes, {MAX_INFO} are allowed")
+    if not isinstance(reply, bytes):
+        raise SourceError(ErrorKind.GARBAGE, f"{shown} answered INFO with {str(reply)[:60]}")
+    try:
+        return Info(reply)
+    except ValueError as exc:
+        raise garbage(shown, exc) from exc
+
+
+def garbage(shown: str, exc: ValueError) -> SourceError:
+    """Return the error for an INFO that is none."""
+    return SourceError(ErrorKind.GARBAGE, f"{shown} answered INFO with something else: {exc}")
+
+
 class RedisServerSource:
     """Reads how one Redis is. ``timeout`` is what one :meth:`collect` may take, connecting included, in seconds."""
 
@@ -101,7 +125,7 @@ class RedisServerSource:
         self._monotonic = monotonic
         self._timeout = timeout
         self._shown = f"Redis at {masked(settings.url.reveal())}"
-        self._link = Link(settings.url, connect_timeout=timeout, monotonic=monotonic)
+        self._link = link_for(settings.url, connect_timeout=timeout, monotonic=monotonic)
         self._refusals = Refusals(settings.name)
         self._before: _Lookups | None = None
 
@@ -109,38 +133,17 @@ class RedisServerSource:
         """Read the server once; raise SourceError if it cannot be read."""
         deadline = self._monotonic() + self._timeout
         (told,) = self._link.exchange([_INFO], deadline=deadline, max_bulk=MAX_INFO)
-        info = self._info(told)
+        info = info_of(told, self._shown)
         # After INFO, so that connecting is not in its time.
         ping = self._ping(deadline)
         try:
             return self._part(info, ping)
         except ValueError as exc:
-            raise self._garbage(exc) from exc
+            raise garbage(self._shown, exc) from exc
 
     def close(self) -> None:
         """Cut off a call in flight."""
         self._link.close()
-
-    def _info(self, reply: Reply) -> Info:
-        if isinstance(reply, ReplyError):
-            raise SourceError(
-                kind_of_code(reply.code),
-                f"{self._shown}: INFO was refused: {clean(reply.message)}"
-                " (grant +info to this user, docs/redis.md has the line; or set collectors.redis = false)",
-            )
-        if isinstance(reply, TooLarge):
-            raise SourceError(
-                ErrorKind.TOO_LARGE, f"{self._shown}: INFO has {reply.size} bytes, {MAX_INFO} are allowed"
-            )
-        if not isinstance(reply, bytes):
-            raise SourceError(ErrorKind.GARBAGE, f"{self._shown} answered INFO with {str(reply)[:60]}")
-        try:
-            return Info(reply)
-        except ValueError as exc:
-            raise self._garbage(exc) from exc
-
-    def _garbage(self, exc: ValueError) -> SourceError:
-        return SourceError(ErrorKind.GARBAGE, f"{self._shown} answered INFO with something else: {exc}")
 
     def _ping(self, deadline: float) -> float | None:
         """Return the seconds a PING takes; None where this user may not send it."""

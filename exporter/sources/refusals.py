@@ -6,7 +6,7 @@ from typing import Final
 
 from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
-from depthgauge.redis_link import kind_of_code
+from depthgauge.redis_link import is_unanswered, kind_of_code
 from depthgauge.resp import Command, Reply, ReplyError
 from exporter.queues.payload import gone
 
@@ -39,7 +39,9 @@ class Refusals:
         for command, reply in zip(commands, replies, strict=True):
             # The walk asks the type of every key there is; those that are not this user's to see are nobody's concern.
             is_foreign = command[0] == "TYPE" and isinstance(reply, ReplyError) and out_of_reach(reply)
-            if isinstance(reply, ReplyError) and not gone(reply) and not is_foreign:
+            # A node of a cluster that does not answer has refused nothing: its link tells of it.
+            is_quiet = is_foreign or is_unanswered(reply)
+            if isinstance(reply, ReplyError) and not gone(reply) and not is_quiet:
                 self._tell(command, reply)
 
     def _tell(self, command: Command, reply: ReplyError) -> None:
@@ -49,6 +51,9 @@ class Refusals:
         if (name, reply.code) in self._told or kind in OF_THE_SERVER:
             return
         self._told.add((name, reply.code))
+        advice = _ADVICE.get(kind, "")
+        if reply.code == "MOVED":
+            advice = "it is a node of a cluster: write redis+cluster:// in its URL"
         key = command[words] if len(command) > words else b""
         log.log(
             # Who sends it does without: the documented rights leave it out.
@@ -58,6 +63,6 @@ class Refusals:
             name,
             clean(key if isinstance(key, bytes) else str(key)),
             clean(reply.message),
-            f" ({_ADVICE[kind]})" if kind in _ADVICE else "",
+            f" ({advice})" if advice else "",
             extra={"reason": kind.value},
         )

@@ -90,10 +90,10 @@ def test_the_documented_rights_reach_another_database(redis_server: RedisServer,
 
 
 def rights(system: QueueSystem) -> set[str]:
-    """Return the rights that the documentation gives a system, those for numbers of workers apart."""
+    """Return the rights that the documentation gives a system, those it can do without apart."""
     text = (repo_root() / "docs" / "redis.md").read_text()
     (line,) = (line for line in text.splitlines() if line.startswith(f"| `{system.name}` |"))
-    needed = line.partition("; for numbers of workers")[0].replace("\\|", "/")
+    needed = line.partition("; ")[0].replace("\\|", "/")
     return {word.replace("/", "|") for word in re.findall(r"`([a-z/]+)`", needed.partition("|")[2].partition("|")[2])}
 
 

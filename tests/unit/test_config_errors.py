@@ -112,7 +112,7 @@ MISTAKES = {
     "file is a folder": ("[[redis]]\nurl_file='.'\n", 2, "redis.url_file", "Is a directory"),
     "file no text": ("[[redis]]\nurl_file=3\n", 2, "redis.url_file", "a text in quotes is wanted"),
     "redis url": ("[[redis]]\nurl='localhost:6379'\n", 2, "redis.url", "is no URL of a Redis"),
-    "redis later scheme": ("[[redis]]\nurl='redis+sentinel://h'\n", 2, "redis.url", "is no URL of a Redis"),
+    "redis unknown scheme": ("[[redis]]\nurl='redis+proxy://h'\n", 2, "redis.url", "is no URL of a Redis"),
     "redis no host": ("[[redis]]\nurl='redis:///0'\n", 2, "redis.url", "has no host"),
     "redis database": ("[[redis]]\nurl='redis://h/mail'\n", 2, "redis.url", "no number of a database"),
     "redis option": ("[[redis]]\nurl='redis://h?socket_timeout=1'\n", 2, "redis.url", "the option 'socket_timeout'"),
