@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from cli.toml_text import quoted
+from depthgauge.secrets import masked
 from exporter.queues.naming import FoundQueue
 from exporter.settings import RedisSettings
 
@@ -46,10 +47,13 @@ def _lines(settings: RedisSettings, found: Sequence[FoundQueue]) -> Iterator[str
 
 def _address(url: str) -> Iterator[str]:
     """Yield the URL without its login, and the login: a password does not belong on the screen."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
+    login, at, _ = urlsplit(url).netloc.rpartition("@")
     user, colon, _ = login.partition(":")
-    yield f"url = {quoted(urlunsplit(parts._replace(netloc=host)) if at else url)}"
+    bare = url.replace(f"//{login}@", "//", 1) if at else url
+    if masked(bare) != bare:
+        yield '# url_file = "/etc/depthgauge/redis.url"   (a file of your own, with the URL in it: it holds a password)'
+        return
+    yield f"url = {quoted(bare)}"
     if user:
         yield f"username = {quoted(unquote(user))}"
     if colon:

@@ -11,6 +11,9 @@ from click.testing import CliRunner, Result
 
 from cli.config import load_exporter
 from cli.main import main
+from cli.pin import as_toml
+from depthgauge.secrets import Secret
+from exporter.queues.naming import FoundQueue
 from exporter.settings import RedisSettings
 from exporter.sources.redis_queues import RedisQueuesSource
 from tests.plugins.certificates import Authority
@@ -206,6 +209,23 @@ def test_another_prefix(system: str, redis_server: RedisServer, make_inputs: Mak
     assert {f"{first.decode()}{between if first or system != 'sidekiq' else ':'}mail", "idle"} <= labels
     assert {each["waiting"] for (_, name), each in numbers(found).items() if name.endswith(("mail", "idle"))} == {2}
     assert not any("configuration" in each["found_by"] for each in found["queues"])
+
+
+@pytest.mark.parametrize(
+    ("url", "lines"),
+    [
+        ("redis://h:1/0", ['url = "redis://h:1/0"']),
+        ("redis://:secret@h/0", ['url = "redis://h/0"', "# password_file ="]),
+        ("unix://me@/run/r.sock?db=2", ['url = "unix:///run/r.sock?db=2"', 'username = "me"']),
+        ("redis+cluster://me:secret@a,b:7", ['url = "redis+cluster://a,b:7"', 'username = "me"', "# password_file ="]),
+        ("redis+sentinel://me:secret@a,b/s/0?sentinel_password=secret", ["# url_file ="]),
+    ],
+)
+def test_addresses(url: str, lines: list[str]) -> None:
+    text = as_toml(RedisSettings(name="x", url=Secret(url)), [FoundQueue("saq", "q", b"q", {}, "")]).splitlines()
+    told = text[2 : text.index('systems = ["saq"]')]
+    assert [line.partition(' "/etc')[0] for line in told] == lines
+    assert "secret" not in "".join(told)
 
 
 def test_horizon(redis_server: RedisServer, make_inputs: MakeInputs) -> None:
