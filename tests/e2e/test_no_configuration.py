@@ -152,9 +152,9 @@ def test_all_that_is_there_is_told_and_nothing_else(
         if "system" in each.labels
     }
     assert named == set(EXPECTED)
-    done = subprocess.run(
+    checked = subprocess.run(
         ["promtool", "check", "metrics"], input=page, check=False, capture_output=True, text=True, timeout=30
     )
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
     loud = [line for line in exporter.text.splitlines() if "level=info" not in line]
     assert [line for line in loud if "no supervisord was found" not in line] == []
