@@ -78,7 +78,7 @@ class Head:
 def _delay(opts: _Opts) -> float:
     delay = opts.delay
     usable = isinstance(delay, int | float) and not isinstance(delay, bool) and delay > 0
-    return float(min(delay / 1000, _CENTURY)) if usable else 0.0
+    return min(delay, _CENTURY * 1000) / 1000 if usable else 0.0
 
 
 def overdue_until(now: float) -> int:

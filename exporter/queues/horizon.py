@@ -19,7 +19,7 @@ Queues are told by the set ``measured_queues``, once a job of theirs has ended w
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,7 @@ from exporter.queues.naming import labels
 from exporter.queues.payload import count, first_error, items, total
 from exporter.queues.reader import Conversation
 from exporter.queues.sawtooth import Sawtooth, hash_of, mean_seconds, snapshots_of
+from exporter.queues.tally import LARGEST
 from exporter.settings import PrefixSettings
 
 SYSTEM: Final = "horizon"
@@ -45,6 +46,8 @@ MAX_PREFIXES: Final = 100
 """Applications looked for in one Redis."""
 ALIVE: Final = 29.0
 """Seconds after its last sign of life that a supervisor counts as alive, as Horizon itself has it."""
+
+_Processes = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
 
 _MEASURED: Final = b"measured_queues"
 _SUPERVISORS: Final = b"supervisors"
@@ -240,7 +243,7 @@ def _registry(living: _Living, hashes: Sequence[Reply]) -> Registry:
 def _pools(body: Reply) -> Sequence[tuple[Sequence[bytes], int]] | None:
     """Return queues and processes of each pool; None for garbage. Without balancing one pool serves several queues."""
     try:
-        pools = msgspec.json.decode(body, type=dict[str, int] | list[Any]) if isinstance(body, bytes) else None
+        pools = msgspec.json.decode(body, type=dict[str, _Processes] | list[Any]) if isinstance(body, bytes) else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if isinstance(pools, list):  # PHP's empty array

@@ -12,7 +12,7 @@ from typing import Final
 
 from depthgauge.resp import Reply, ReplyError, TooLarge
 from exporter.queues.payload import items
-from exporter.queues.tally import RecentMean, Tally
+from exporter.queues.tally import LARGEST, RecentMean, Tally
 
 FIELDS: Final = (
     "state",
@@ -143,6 +143,6 @@ def _known(workers: Mapping[bytes, _Worker], figure: str) -> dict[bytes, float]:
             number = float(reply) if isinstance(reply, bytes) else 0.0 if reply is None else math.nan
         except ValueError:
             continue
-        if math.isfinite(number) and number >= 0:
+        if 0 <= number <= LARGEST:
             known[life] = number
     return known

@@ -20,7 +20,7 @@ overdue than ``incomplete`` holds beyond the lists and the future.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -31,7 +31,7 @@ from depthgauge.snapshot import LiveJobs, Queue
 from exporter.queues.heads import HeadMemory
 from exporter.queues.payload import count, eligible, fields, first_error, items, seconds
 from exporter.queues.reader import Conversation, Reader
-from exporter.queues.tally import Tally
+from exporter.queues.tally import LARGEST, Tally
 
 SYSTEM: Final = "saq"
 COMMANDS: Final = frozenset({"llen", "lindex", "zcard", "zcount", "zrange", "get"})
@@ -60,9 +60,12 @@ class _Job(msgspec.Struct):
     retry_backoff: Any = False
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+
+
 class _Counters(msgspec.Struct):
-    complete: int
-    failed: int
+    complete: _Count
+    failed: _Count
 
 
 class _Worker(msgspec.Struct):

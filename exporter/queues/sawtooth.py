@@ -12,6 +12,7 @@ import msgspec
 
 from depthgauge.resp import Reply
 from exporter.queues.payload import fields, items
+from exporter.queues.tally import LARGEST
 
 MOST: Final = 50_000
 """Queues remembered."""
@@ -127,11 +128,11 @@ def snapshots_of(reply: Reply) -> Sequence[Measured]:
 
 
 def _number(value: object) -> float | None:
-    """Return a number that is not negative; Redis gives it as text, and Horizon's JSON has it so too."""
+    """Return a number that can be one of jobs or milliseconds; Redis gives it as text, and Horizon's JSON has it so too."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | bytes):
         return None
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    return number if 0 <= number <= LARGEST else None

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 MOST: Final = 50_000
 """Keys remembered."""
+LARGEST: Final = 1 << 53
+"""What a counter can have come to: a larger number is none. Floats hold every whole number up to here."""
 MOST_LIVES: Final = 10_000
 """Lives remembered of one key, those that ended included: one may only have been unreadable for a moment."""
 WINDOW: Final = 300.0

@@ -15,6 +15,7 @@ from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import Secret, masked
 from exporter.queues.payload import gone
 from exporter.queues.reader import QueueReader, converse
+from exporter.sources.defects import Defects
 from exporter.sources.findings import Findings
 from exporter.sources.refusals import OF_THE_SERVER, Refusals, out_of_reach
 
@@ -72,6 +73,7 @@ class Discovery:
         self._monotonic = monotonic
         self._link = link_for(url, connect_timeout=CALL_TIMEOUT, monotonic=monotonic)
         self._refusals = Refusals(target)
+        self._defects = Defects(target)
         self._cursor = b"0"
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -173,6 +175,9 @@ class Discovery:
         except SourceError as exc:
             problems = [str(exc)]
             self._soon = True
+        except Exception as exc:  # noqa: BLE001  a defect must not end the looking for ever
+            self._defects.tell("all systems", "looking for queues of", exc)
+            problems = ["a defect, told in the log"]
         finally:
             # The next walk is minutes away: the server need not keep a connection for it.
             self._link.close()
@@ -215,7 +220,12 @@ class Discovery:
             problems.extend(reply.message for reply in replies if isinstance(reply, ReplyError) and not gone(reply))
             return replies
 
-        named = converse(ask, [reader.discover() for reader in self._readers])
+        none: tuple[bytes, ...] = ()
+        guarded = [
+            self._defects.guard(reader.system, "looking for queues of", reader.discover(), lambda: none)
+            for reader in self._readers
+        ]
+        named = converse(ask, guarded)
         for reader, handles in zip(self._readers, named, strict=True):
             self._add(reader, ((handle, reader.told_by(handle)) for handle in handles))
         return problems

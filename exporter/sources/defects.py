@@ -1,0 +1,42 @@
+"""Defects of readers: one system's does not take the others down, and is told once."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from exporter.queues.reader import Conversation
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Defects:
+    """The defects met at one Redis, by system and what it was doing. Not for several threads at once."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._told: set[tuple[str, str, str]] = set()
+
+    def guard(
+        self, system: str, doing: str, conversation: Conversation[T], otherwise: Callable[[], T]
+    ) -> Conversation[T]:
+        """Hold the conversation; return ``otherwise()`` if the reader breaks. What fails outside of it goes by."""
+        try:
+            return (yield from conversation)
+        except Exception as exc:  # noqa: BLE001  whatever it is, the other systems are not to suffer from it
+            self.tell(system, doing, exc)
+            return otherwise()
+
+    def tell(self, system: str, doing: str, exc: Exception) -> None:
+        """Log a defect with its traceback, each kind once."""
+        key = (system, doing, type(exc).__name__)
+        if key not in self._told:
+            self._told.add(key)
+            log.error(
+                "redis %s: %s %s failed unexpectedly, the other systems are read: please report this",
+                self._target,
+                doing,
+                system,
+                exc_info=exc,
+            )
