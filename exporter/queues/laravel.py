@@ -119,7 +119,8 @@ class LaravelReader(Reader):
             return self._counted(key)
         else:
             return None
-        return base if self._ours(base) and split(base, self._prefix)[1] else None
+        # What begins with NUL would be taken for a name that Horizon has told.
+        return base if self._ours(base) and split(base, self._prefix)[1] and not base.startswith(b"\0") else None
 
     def bare(self, handle: bytes) -> bytes:
         """Return the queue's name without the prefix, with the braces that a cluster needs."""
@@ -165,7 +166,7 @@ class LaravelReader(Reader):
         """Return the list's key for a key of counters: idle queues have no other. Other systems use the same mark."""
         prefix, _, queue = key.partition(COUNTERS)
         queue = queue.removeprefix(SYSTEM.encode() + b":")
-        ours = prefix == self._prefix if self._prefix is not None else is_default(prefix)
+        ours = prefix == self._prefix if self._prefix is not None else is_default(prefix) and b"\0" not in prefix
         return prefix + MARK + queue if ours and queue else None
 
     def _sorted(self, found: Sequence[bytes]) -> Apps:

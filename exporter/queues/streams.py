@@ -63,7 +63,7 @@ class StreamReader(Reader):
 
     def may_own(self, key: bytes) -> bool:
         """Say True for nearly every key: only its TYPE tells a stream."""
-        return _RESULTS not in key and key not in _OURS
+        return _RESULTS not in key and key not in _OURS and key != b""
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember a stream; whether it has groups is asked later, and nothing is found until then."""

@@ -70,9 +70,9 @@ class TaskiqReader(Reader):
         self._groups = GroupReader(SYSTEM)
         self._heads = HeadMemory()
 
-    def may_own(self, key: bytes) -> bool:  # noqa: ARG002  the protocol's signature
-        """Say True for every key: only its TYPE tells a stream."""
-        return True
+    def may_own(self, key: bytes) -> bool:
+        """Say True for every key with a name: only its TYPE tells a stream."""
+        return key != b""
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the key of the default queue or a configured one; remember a stream, whose groups are asked later."""
