@@ -176,7 +176,7 @@ class Discovery:
             problems = [str(exc)]
             self._soon = True
         except Exception as exc:  # noqa: BLE001  a defect must not end the looking for ever
-            self._defects.tell("all systems", "looking for queues of", exc)
+            self._defects.tell("the walk over the keys", exc)
             problems = ["a defect, told in the log"]
         finally:
             # The next walk is minutes away: the server need not keep a connection for it.
@@ -222,7 +222,7 @@ class Discovery:
 
         none: tuple[bytes, ...] = ()
         guarded = [
-            self._defects.guard(reader.system, "looking for queues of", reader.discover(), lambda: none)
+            self._defects.guard(f"looking for queues of {reader.system}", reader.discover(), lambda: none)
             for reader in self._readers
         ]
         named = converse(ask, guarded)

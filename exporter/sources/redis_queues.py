@@ -175,7 +175,7 @@ class RedisQueuesSource:
                 if system == reader.system
             ]
 
-        return self._defects.guard(reader.system, "reading", reader.read(found, now), known)
+        return self._defects.guard(f"reading {reader.system}", reader.read(found, now), known)
 
     def _admits(self, name: str) -> bool:
         """Say whether a queue that was found is wanted."""
