@@ -1,6 +1,5 @@
 """A configuration as text: every setting as it is in effect, where it comes from, secrets masked."""
 
-import json
 import re
 from collections.abc import Collection, Iterator
 from datetime import timedelta
@@ -10,6 +9,7 @@ from cli.inputs import Configuration
 from cli.reading import Layer, Node, Origin, SecretFile
 from cli.schema import Key, Role, Section
 from cli.table import SECTIONS
+from cli.toml_text import quoted
 from depthgauge.secrets import MASK, Secret, masked
 from depthgauge.settings import WebSettings
 
@@ -63,18 +63,18 @@ def _line(name: str, key: Key, value: Any, place: str) -> str:
 def _toml(value: Any, *, masks_itself: bool = False) -> str:
     if isinstance(value, Secret):
         # A password in a URL is masked in its place, any other secret as a whole.
-        return json.dumps(masked(value.reveal()) if masks_itself else MASK)
+        return quoted(masked(value.reveal()) if masks_itself else MASK)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, timedelta):
-        return json.dumps(duration_text(value))
+        return quoted(duration_text(value))
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, re.Pattern):
-        return f"'{value.pattern}'" if "'" not in value.pattern else json.dumps(value.pattern, ensure_ascii=False)
+        return f"'{value.pattern}'" if "'" not in value.pattern else quoted(value.pattern)
     if isinstance(value, int | float):
         return f"{value:.15g}"
-    return json.dumps(str(value), ensure_ascii=False)
+    return quoted(str(value))
 
 
 def duration_text(value: timedelta) -> str:

@@ -40,7 +40,8 @@ _HOST: Final = re.compile(r"[A-Za-z0-9._-]+")
 MAX_TEXT: Final = 4096
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what a value is in TOML, for people."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "a table"}
     return names.get(type(value), "a date or time")
 
@@ -48,7 +49,7 @@ def _type_name(value: object) -> str:
 def text_of(value: object) -> str:
     """Return the value if it is a text without control characters."""
     if not isinstance(value, str):
-        raise Wrong(f"is {_type_name(value)}, a text in quotes is wanted")
+        raise Wrong(f"is {type_name(value)}, a text in quotes is wanted")
     if not value.strip():
         raise Wrong("is empty; leave it out or give it a value")
     if len(value) > MAX_TEXT:
@@ -67,7 +68,7 @@ def _name(value: object) -> str:
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise Wrong(f"is {_type_name(value)}, true or false is wanted")
+        raise Wrong(f"is {type_name(value)}, true or false is wanted")
     return value
 
 
@@ -80,7 +81,7 @@ def _boolean_text(text: str) -> bool:
 
 def _number(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Wrong(f"is {_type_name(value)}, a number is wanted")
+        raise Wrong(f"is {type_name(value)}, a number is wanted")
     return value
 
 
@@ -102,7 +103,7 @@ def _digits(text: str) -> int | float | str:
 def duration_of(value: object) -> timedelta:
     """Return the duration of a text such as ``30d`` or ``1h30m``."""
     if not isinstance(value, str):
-        raise Wrong(f'is {_type_name(value)}, a duration such as "30d" or "12h" is wanted')
+        raise Wrong(f'is {type_name(value)}, a duration such as "30d" or "12h" is wanted')
     parts = _DURATION.findall(value)
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise Wrong('is no duration; write a number and a unit (s, m, h, d, w, y), such as "30d" or "12h"')
@@ -183,7 +184,7 @@ def several(kind: Kind) -> Kind:
 
     def parse(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise Wrong(f"is {_type_name(value)}, a list in [ ] is wanted")
+            raise Wrong(f"is {type_name(value)}, a list in [ ] is wanted")
         found = []
         for index, item in enumerate(value, 1):
             try:

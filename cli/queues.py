@@ -1,7 +1,8 @@
-"""``depthgauge queues``: what was found in each Redis, and by what."""
+"""``depthgauge queues``: what is in each Redis, and what told it."""
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,15 +11,19 @@ import msgspec
 
 from cli import pin
 from depthgauge.errors import SourceError
+from depthgauge.names import clean
 from depthgauge.secrets import masked
 from depthgauge.snapshot import Queue
-from exporter.queues.naming import label_in
+from exporter.queues.naming import FoundQueue, labels_of
+from exporter.queues.streams import SYSTEM as STREAM
 from exporter.settings import ExporterSettings, RedisSettings
 from exporter.sources.redis_queues import RedisQueuesSource
 
 PATIENCE: Final = 60.0
 """Seconds that looking for queues may take, and so long again the reading of them."""
 CONFIGURED: Final = "the configuration"
+MOST: Final = 200
+"""Queues in the table; it is for people."""
 
 _NUMBERS: Final = ("waiting", "active", "delayed", "retry", "blocked", "failed", "dead")
 
@@ -72,22 +77,44 @@ def look(settings: RedisSettings) -> Looked:
         return Looked(name=settings.name, url=url, error=str(exc))
     finally:
         source.close()
+    told = _Told(settings, found)
     return Looked(
         name=settings.name,
         url=url,
         problem=problem,
         queues=tuple(
-            Seen(
-                queue=queue,
-                found_by=next(
-                    (each.by for each in found if each.system == queue.system and label_in(queue.name, each)),
-                    CONFIGURED,
-                ),
-            )
+            Seen(queue=queue, found_by=told.by(queue))
             for queue in sorted(part.queues, key=lambda queue: (queue.system, queue.name))
         ),
         config=pin.as_toml(settings, found),
     )
+
+
+class _Told:
+    """Knows what has told each queue that was read."""
+
+    def __init__(self, settings: RedisSettings, found: Sequence[FoundQueue]) -> None:
+        self._is_configured = bool(settings.queues or settings.streams or settings.lists or settings.sorted_sets)
+        self._by: dict[tuple[str, str], str] = {}
+        self._applications: set[tuple[str, str]] = set()
+        for each in found:
+            self._applications |= {(section, clean(prefix)) for section, prefix in each.pins.items()}
+            for label in labels_of(each):
+                self._by.setdefault((each.system, label), each.by)
+
+    def by(self, queue: Queue) -> str:
+        """Return it in words."""
+        if (by := self._by.get((queue.system, queue.name))) is not None:
+            return by
+        if queue.name == "" or (queue.system, queue.name) in self._applications:
+            return f"with the queues of {queue.system}"
+        key = queue.name
+        while queue.system == STREAM and "/" in key:
+            key = key.rpartition("/")[0]
+            if (by := self._by.get((STREAM, key))) is not None:
+                return by
+        # A group's label that had to be cleaned begins with no key.
+        return CONFIGURED if self._is_configured else f"keys of {queue.system}"
 
 
 def as_text(looked: Looked) -> str:
@@ -103,11 +130,23 @@ def as_text(looked: Looked) -> str:
             "No queue was found. Queues show once they have had a job; is it the right number of the database?"
         )
         return "\n\n".join(parts)
-    parts.append(_table(looked.queues))
+    shown = _shown(looked.queues)
+    parts.append(_table(shown))
+    if (hidden := len(looked.queues) - len(shown)) > 0:
+        parts.append(f"and {hidden} more, in which fewer jobs wait; --json tells them all")
     if looked.config:
         parts.append("To pin this, so that nothing has to be looked for:")
         parts.append(looked.config.rstrip())
     return "\n\n".join(parts)
+
+
+def _shown(queues: tuple[Seen, ...]) -> tuple[Seen, ...]:
+    """Return the queues for a table: of very many those that cannot be read, and those in which most jobs wait."""
+    if len(queues) <= MOST:
+        return queues
+    ranked = sorted(queues, key=lambda each: (each.queue.error is None, -(each.queue.live.waiting or 0)))
+    chosen = {(each.queue.system, each.queue.name) for each in ranked[:MOST]}
+    return tuple(each for each in queues if (each.queue.system, each.queue.name) in chosen)
 
 
 def _table(queues: tuple[Seen, ...]) -> str:

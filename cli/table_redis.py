@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cli import kinds
+from cli import kinds, kinds_redis
 from cli.schema import LOCAL_REDIS, SYSTEMS, Key, Role, Section
 from depthgauge.secrets import Secret
 
@@ -53,7 +53,7 @@ def redis_login(prefix: str, default: str | None) -> tuple[Key, ...]:
 
 
 def _prefix(name: str, title: str, text: str) -> Section:
-    key = Key(name="prefix", kind=kinds.TEXT, help=text, default_text="found out")
+    key = Key(name="prefix", kind=kinds_redis.PREFIX, help=text, default_text="found out")
     return Section(
         name=f"redis.{name}", help=f"What {title} needs told.", roles=frozenset({Role.EXPORTER}), keys=(key,)
     )
@@ -80,7 +80,7 @@ REDIS: Final = Section(
         ),
         Key(
             name="queues",
-            kind=kinds.several(kinds.NAME),
+            kind=kinds.several(kinds_redis.KEY),
             help="Queues that are always shown, also when empty: `name` in every system that is in use, or `system:name`.",
             default=(),
         ),
@@ -107,13 +107,13 @@ REDIS: Final = Section(
             keys=(
                 Key(
                     name="prefix",
-                    kind=kinds.TEXT,
+                    kind=kinds_redis.PREFIX,
                     help="`global_keyprefix` in the application's `broker_transport_options`.",
                     default_text="found out",
                 ),
                 Key(
                     name="separator",
-                    kind=kinds.TEXT,
+                    kind=kinds_redis.KEY,
                     help="`sep` in `broker_transport_options`: between a queue's name and a priority step.",
                     default_text="kombu's own: U+0006 U+0016",
                 ),
@@ -142,7 +142,7 @@ REDIS: Final = Section(
             repeated=True,
             roles=frozenset({Role.EXPORTER}),
             keys=(
-                Key(name="key", kind=kinds.TEXT, help="The stream's key.", required=True),
+                Key(name="key", kind=kinds_redis.KEY, help="The stream's key.", required=True),
                 Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key and the group"),
                 Key(name="group", kind=kinds.NAME, help="The consumer group.", default_text="every group"),
             ),
@@ -153,7 +153,7 @@ REDIS: Final = Section(
             repeated=True,
             roles=frozenset({Role.EXPORTER}),
             keys=(
-                Key(name="key", kind=kinds.TEXT, help="The list's key.", required=True),
+                Key(name="key", kind=kinds_redis.KEY, help="The list's key.", required=True),
                 Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key"),
                 Key(
                     name="take",
@@ -163,7 +163,7 @@ REDIS: Final = Section(
                 ),
                 Key(
                     name="processing",
-                    kind=kinds.TEXT,
+                    kind=kinds_redis.KEY,
                     help="Key of the list of jobs that were taken and are not done (LMOVE, BRPOPLPUSH).",
                 ),
                 Key(
@@ -179,7 +179,7 @@ REDIS: Final = Section(
             repeated=True,
             roles=frozenset({Role.EXPORTER}),
             keys=(
-                Key(name="key", kind=kinds.TEXT, help="The sorted set's key.", required=True),
+                Key(name="key", kind=kinds_redis.KEY, help="The sorted set's key.", required=True),
                 Key(name="name", kind=kinds.NAME, help="The `queue` label.", default_text="the key"),
                 Key(
                     name="score",

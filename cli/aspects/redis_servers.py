@@ -189,7 +189,9 @@ def _read(settings: RedisSettings, subject: Subject, version: str) -> tuple[Look
                 "queues show once they have had a job; name those that matter in redis.queues, and check the number of the database",
             )
         )
-    broken = [f"{queue.system}:{queue.name} ({queue.error})" for queue in part.queues if queue.error]
+    broken = [
+        f"{queue.system}:{queue.name or ' all queues together'} ({queue.error})" for queue in part.queues if queue.error
+    ]
     if broken:
         findings.append(
             subject.warning(f"{len(broken)} queues cannot be read whole: {', '.join(broken[:5])}", "see docs/queues.md")
@@ -200,10 +202,12 @@ def _read(settings: RedisSettings, subject: Subject, version: str) -> tuple[Look
 def _queues(part: RedisQueues) -> str:
     names: dict[str, list[str]] = defaultdict(list)
     for queue in part.queues:
-        names[queue.system].append(queue.name)
+        # Numbers of all queues together are no queue; of Horizon there is nothing else.
+        names[queue.system] += [queue.name] if queue.name else []
     if not names:
         return "no queue"
     return "; ".join(
-        f"{system}: {', '.join(sorted(found)[:8])}{f' and {len(found) - 8} more' if len(found) > 8 else ''}"
+        f"{system}: {', '.join(sorted(found)[:8]) or 'all queues together'}"
+        f"{f' and {len(found) - 8} more' if len(found) > 8 else ''}"
         for system, found in sorted(names.items())
     )

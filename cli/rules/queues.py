@@ -16,7 +16,11 @@ SHORTEST: Final = 300.0
 MIN_FAILURES: Final = 5
 """Fewer failures in five minutes make no ratio worth an alert."""
 
-_WORDS: Final = "Queue {{ $labels.queue }} ({{ $labels.system }} in Redis {{ $labels.redis }})"
+# What a system keeps for all its queues together has no name of a queue.
+_WORDS: Final = (
+    "Queue {{ if $labels.queue }}{{ $labels.queue }}{{ else }}(all together){{ end }}"
+    " ({{ $labels.system }} in Redis {{ $labels.redis }})"
+)
 
 REDIS_DOWN: Final = Threshold(
     name="jobqueue.redis_down", default=180, unit="time", help="how long no exporter may read a Redis"

@@ -82,9 +82,9 @@ class ArqReader(Reader):
             self.prefixes.append(queue)
         return None
 
-    def name(self, handle: bytes) -> str:
-        """Return the key, cleaned."""
-        return clean(handle)
+    def told_by(self, handle: bytes) -> str:
+        """Return the health check."""
+        return f"string {clean(handle + _HEALTH)}"
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in three batches: counts, the first due ids, and which of them are running."""

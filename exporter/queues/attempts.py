@@ -4,7 +4,7 @@ from typing import Final
 
 from depthgauge.resp import Reply
 
-_DIGITS: Final = 18
+_DIGITS: Final = 15
 
 
 def counter(reply: Reply) -> int | None:

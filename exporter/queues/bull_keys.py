@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from itertools import islice
 from typing import ClassVar, Final, NamedTuple, TypeVar
 
+from depthgauge.names import clean
 from depthgauge.resp import Command, Reply
 from depthgauge.snapshot import Queue
 from exporter.queues.bull_clients import BullClients
@@ -16,7 +17,7 @@ from exporter.queues.bull_jobs import RecentJobs
 from exporter.queues.heads import HeadMemory
 from exporter.queues.naming import handle_of, labels, parts_of
 from exporter.queues.payload import items
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, PrefixReader
 from exporter.settings import PrefixSettings
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ class Target(NamedTuple):
         return b":".join((self.prefix, self.name, part))
 
 
-class BullKeysReader(Reader):
+class BullKeysReader(PrefixReader):
     """Finds queues by their keys, and reads them side by side. A handle is prefix and name."""
 
     needs_scan = True
@@ -100,6 +101,10 @@ class BullKeysReader(Reader):
                 if parts is not None and self.is_ours(told, home=base.startswith(self._homes)):
                     found.append(handle_of(*parts))
         return tuple(found)
+
+    def told_by(self, handle: bytes) -> str:
+        """Return which keys have told a queue: more than one."""
+        return f"keys {clean(b':'.join(parts_of(handle)))}:…"
 
     def evidence(self, base: bytes) -> tuple[Command, ...]:
         """Return what to ask about prefix and name."""

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from depthgauge.names import clean
-from exporter.queues.naming import handle_of, parts_of
-from exporter.queues.reader import Conversation, Reader, holding
+from exporter.queues.naming import handle_of
+from exporter.queues.reader import Conversation, PrefixReader, holding
 from exporter.queues.sets import walk
 
 MAX_TABLES: Final = 10_000
@@ -28,7 +28,7 @@ _PLUMBING: Final = re.compile(
 )
 
 
-class CeleryNames(Reader):
+class CeleryNames(PrefixReader):
     """The half of the reader that finds queues. A handle is prefix and name (naming.py).
 
     What :meth:`discover` asks are the tables of bindings met in this walk, each by its whole key: they stand in ``prefixes``.
@@ -70,13 +70,9 @@ class CeleryNames(Reader):
         self._told = told
         return tuple(told)
 
-    def name(self, handle: bytes) -> str:
-        """Return the queue's name."""
-        return clean(parts_of(handle)[1])
-
     def told_by(self, handle: bytes) -> str:
-        """Return the key of the table of bindings."""
-        return clean(self._told.get(handle, b""))
+        """Return the table of bindings."""
+        return f"named in {clean(self._told.get(handle, b''))}"
 
     def _split(self, table: bytes) -> tuple[bytes, bytes]:
         """Return prefix and exchange of a table's key."""

@@ -75,10 +75,6 @@ class CounterReader(Reader):
         """Return the queue's name without the system that pins it."""
         return _pinned(clean(handle.partition(COUNTERS)[2]))[1]
 
-    def prefix(self, handle: bytes) -> bytes | None:
-        """Return what the worker's client has put before the key."""
-        return handle.partition(COUNTERS)[0]
-
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read the hashes in one batch and keep what they say for :meth:`fill`."""
         replies = (yield [("HMGET", key, *FIELDS) for key in found]) if found else []

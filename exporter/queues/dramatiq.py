@@ -32,7 +32,7 @@ from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.queues.heads import HeadMemory
 from exporter.queues.naming import handle_of, labels, parts_of
 from exporter.queues.payload import count, eligible, fields, first_error, seconds
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, PrefixReader
 from exporter.settings import PrefixSettings
 
 SYSTEM: Final = "dramatiq"
@@ -62,7 +62,7 @@ class _Message(msgspec.Struct):
     options: Any = None
 
 
-class DramatiqReader(Reader):
+class DramatiqReader(PrefixReader):
     """Reads Dramatiq's queues. A handle is namespace and name."""
 
     system: Final = SYSTEM

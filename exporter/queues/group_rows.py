@@ -60,11 +60,12 @@ def groups_of(reply: Reply) -> list[Group]:
                 Group(
                     name=name,
                     consumers=count(known.get(b"consumers")),
-                    pending=count(known.get(b"pending")),
+                    pending=_natural(known.get(b"pending")),
                     delivered=delivered,
                     # A group that was never given anything has read nothing; Valkey says that it does not know.
                     read=0 if delivered == (0, 0) and b"entries-read" in known else read,
-                    lag=count(known.get(b"lag")),
+                    # ENTRIESREAD may be set to anything; what it is too large by makes the lag negative.
+                    lag=_natural(known.get(b"lag")),
                 )
             )
     return rows
@@ -107,6 +108,11 @@ def workers_of(group: Group, details: Details, waiting: int | None) -> tuple[int
         busy += living and bool(pending)
         holders += not living and bool(pending)
     return (alive, busy) if alive or (waiting and not holders) else (None, None)
+
+
+def _natural(value: Reply | None) -> int | None:
+    number = count(value)
+    return number if number is not None and number >= 0 else None
 
 
 def _id(value: Reply | None) -> tuple[int, int] | None:

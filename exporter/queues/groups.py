@@ -5,7 +5,7 @@ always, and not always rightly: it is None after an XDEL ahead of the group and 
 stream, and before 7.4.2 and 8.0 it can be too large where the tail was deleted. So what stands behind the group is looked at:
 
 * nothing there: 0, whatever ``lag`` says;
-* ``lag`` is a number: the smaller of it and XLEN;
+* ``lag`` is a number that is not negative (XGROUP's ENTRIESREAD can make it so): the smaller of it and XLEN;
 * nothing was ever delivered: XLEN;
 * otherwise it is counted, from the group to the end and from the beginning to the group, as far as :data:`MAX_COUNTED` and
   the bytes of a :class:`Budget` allow, because bodies travel with the entries. Unknown if both ways are longer.

@@ -68,10 +68,6 @@ class HueyReader(Reader):
         start = next(start for start in _KINDS if key.startswith(start))
         return (key.removeprefix(start) or None) if kind in _KINDS[start] else None
 
-    def name(self, handle: bytes) -> str:
-        """Return the name, cleaned."""
-        return clean(handle)
-
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches: what they are and what is scheduled, then what is queued and its head."""
         known = dict.fromkeys(found)

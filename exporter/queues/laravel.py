@@ -127,20 +127,29 @@ class LaravelReader(Reader):
             return None
         if self._prefix is None and base.startswith(_OTHERS):
             return None
-        return base if self._ours(base) and split(base, self._prefix)[1] else None
+        # What begins with NUL would be taken for a name that Horizon has told.
+        return base if self._ours(base) and split(base, self._prefix)[1] and not base.startswith(b"\0") else None
+
+    def bare(self, handle: bytes) -> bytes:
+        """Return the queue's name without the prefix, with the braces that a cluster needs."""
+        told = horizon_of(handle)
+        prefix, _ = split(handle, self._prefix)
+        return handle.removeprefix(prefix + MARK) if told is None else told[1]
 
     def name(self, handle: bytes) -> str:
-        """Return the queue's name without prefix and braces."""
-        told = horizon_of(handle)
-        return clean(split(handle, self._prefix)[1] if told is None else unbraced(told[1]))
+        """Return the name without braces: with them it is the same queue."""
+        return clean(unbraced(self.bare(handle)))
 
-    def prefix(self, handle: bytes) -> bytes | None:
-        """Return what stands before ``queues:``; None as long as that is not known of a queue told by Horizon."""
+    def pins(self, handle: bytes) -> Mapping[str, bytes]:
+        """Return what stands before ``queues:``, and Horizon's prefix where Horizon has told the queue.
+
+        Of such a queue the former is not known as long as no key was met, nor where it could be another application's.
+        """
         told = horizon_of(handle)
         if told is None:
-            return split(handle, self._prefix)[0]
-        home = self._apps.homes.get(told[0])
-        return home[0] if home else None
+            return {SYSTEM: split(handle, self._prefix)[0]}
+        home = self._apps.homes.get(told[0]) or ()
+        return {**({SYSTEM: home[0]} if len(home) == 1 else {}), horizon.SYSTEM: told[0]}
 
     def keeps(self, handle: bytes) -> bool:
         """Say whether the handle is of the configured prefix, be it Laravel's or Horizon's."""
@@ -149,7 +158,7 @@ class LaravelReader(Reader):
     def told_by(self, handle: bytes) -> str:
         """Return Horizon's set of names, for a name that is in it or served by one of its supervisors."""
         told = horizon_of(handle)
-        return "" if told is None else clean(told[0] + b"measured_queues")
+        return f"named in {clean((told[0] if told else b'') + b'measured_queues')}"
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches, what Horizon knows of them included."""
@@ -169,7 +178,7 @@ class LaravelReader(Reader):
         """Return the list's key for a key of counters: idle queues have no other. Other systems use the same mark."""
         prefix, _, queue = key.partition(COUNTERS)
         queue = queue.removeprefix(SYSTEM.encode() + b":")
-        ours = prefix == self._prefix if self._prefix is not None else is_default(prefix)
+        ours = prefix == self._prefix if self._prefix is not None else is_default(prefix) and b"\0" not in prefix
         return prefix + MARK + queue if ours and queue else None
 
     def _sorted(self, found: Sequence[bytes]) -> Apps:

@@ -132,6 +132,10 @@ def apps_of(
     keys, named_by = _sorted_out(found, told, horizons)
     prefixes = (told,) if told is not None else tuple(sorted({prefix for prefix, _ in keys.values()}))
     at_home = homes(tuple(named_by), prefixes, derive=told is None)
+    if told is not None and horizons and not any(at_home.values()):
+        # Both are configured: they are one application's, whatever name stands in them.
+        spelled_as = next((horizon for horizon, words in named_by.items() if words), horizons[0])
+        at_home = {spelled_as: (told,)}
     owner_of = {horizon: home[0] for horizon, home in at_home.items() if home is not None}
     assumed = prefixes[:1] or next((home for home in at_home.values() if home is not None), DEFAULTS)
     spelled = {home[0]: home for home in (*at_home.values(), assumed) if home is not None}

@@ -42,13 +42,21 @@ class FoundQueue(NamedTuple):
     system: str
     name: str
     """The bare name, cleaned."""
-    prefix: str | None
+    bare: bytes
+    """The name as it stands in the keys: what to configure in ``queues``."""
+    pins: Mapping[str, bytes]
+    """The prefixes of its application, by the section they are configured in."""
     by: str
     """What has told it: a key and its type, or the set of names."""
 
 
-def label_in(label: str, found: FoundQueue) -> bool:
-    """Say whether a ``queue`` label is that of a queue that was found: its name, with or without the prefix before it."""
-    return label == found.name or (
-        bool(found.prefix) and label.startswith(found.prefix or "") and label.endswith(found.name)
-    )
+def labels_of(found: FoundQueue) -> tuple[str, ...]:
+    """Return the ``queue`` labels that a queue may have: its name, or prefix and name where several have the name.
+
+    That of a consumer group begins with it.
+    """
+    prefix = found.pins.get(found.system)
+    if prefix is None:
+        return (found.name,)
+    names = (found.bare, found.name.encode())
+    return found.name, *(clean(prefix + between + name) for between in (b":", b"") for name in names)

@@ -4,12 +4,13 @@ A reader does no I/O. It yields commands and is sent their replies, so that the 
 travel in one pipeline and the heads in a second, and so that a test needs no server.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from depthgauge.names import clean
 from depthgauge.resp import Command, Reply
 from depthgauge.snapshot import Queue
+from exporter.queues.naming import parts_of
 
 T = TypeVar("T")
 
@@ -58,17 +59,20 @@ class QueueReader(Protocol):
         A key that tells a prefix and no queue is remembered in :attr:`prefixes`, and None is returned.
         """
 
+    def bare(self, handle: bytes) -> bytes:
+        """Return the queue's bare name as it stands in the keys: what to configure in ``queues``."""
+
     def name(self, handle: bytes) -> str:
         """Return the queue's bare name, cleaned: what ``include`` and ``exclude`` are matched with."""
 
-    def prefix(self, handle: bytes) -> bytes | None:
-        """Return the prefix to configure for the application this queue belongs to; None for a system without prefixes."""
+    def pins(self, handle: bytes) -> Mapping[str, bytes]:
+        """Return the prefixes to configure for the application this queue belongs to, by the section they stand in."""
 
     def keeps(self, handle: bytes) -> bool:
         """Say whether a handle that an earlier run has found is still to be read: another prefix may be configured now."""
 
     def told_by(self, handle: bytes) -> str:
-        """Return the key of the set of names that tells this handle; empty where only keys tell it."""
+        """Return what has told a handle that :meth:`discover` gave, for people; not asked where only keys tell it."""
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read the configured queues, also when their keys are gone, and those found (handles, each once).
@@ -81,7 +85,7 @@ class QueueReader(Protocol):
 
 
 class Reader:
-    """What most readers have in common: no discovery, no derived counters."""
+    """What most readers have in common: no discovery, no derived counters. A handle is the queue's name."""
 
     needs_scan = False
     prefixes: Sequence[bytes] = ()
@@ -101,18 +105,21 @@ class Reader:
         """Return None, see :meth:`may_own`."""
         return None
 
-    def name(self, handle: bytes) -> str:
-        """Return the name of a handle that is a name, or prefix and name."""
-        return clean(handle.partition(b"\0")[2] or handle)
+    def bare(self, handle: bytes) -> bytes:
+        """Return the handle, which is the name."""
+        return handle
 
-    def prefix(self, handle: bytes) -> bytes | None:
-        """Return the prefix of a handle that is prefix and name."""
-        prefix, between, _ = handle.partition(b"\0")
-        return prefix if between else None
+    def name(self, handle: bytes) -> str:
+        """Return the name, cleaned."""
+        return clean(self.bare(handle))
+
+    def pins(self, handle: bytes) -> Mapping[str, bytes]:  # noqa: ARG002  the protocol's signature
+        """Return nothing: there are no prefixes."""
+        return {}
 
     def keeps(self, handle: bytes) -> bool:
         """Say whether the handle is of the configured prefix."""
-        return self.own_prefix is None or self.prefix(handle) == self.own_prefix
+        return self.own_prefix is None or self.own_prefix in self.pins(handle).values()
 
     def told_by(self, handle: bytes) -> str:  # noqa: ARG002  the protocol's signature
         """Return nothing: there is no set of names."""
@@ -125,6 +132,23 @@ class Reader:
 def holding(page: Sequence[bytes], mark: bytes) -> list[bytes]:
     """Return the keys that have a mark anywhere. Few pages have one, and one look through all keys at once tells."""
     return [key for key in page if mark in key] if mark in b"\0".join(page) else []
+
+
+class PrefixReader(Reader):
+    """A reader whose handles are prefix and name (naming.py)."""
+
+    @property
+    def system(self) -> str:
+        """The value of the ``system`` label."""
+        raise NotImplementedError
+
+    def bare(self, handle: bytes) -> bytes:
+        """Return the name."""
+        return parts_of(handle)[1]
+
+    def pins(self, handle: bytes) -> Mapping[str, bytes]:
+        """Return the prefix, for the system's own section."""
+        return {self.system: parts_of(handle)[0]}
 
 
 def converse(exchange: Callable[[Sequence[Command]], list[Reply]], conversations: Sequence[Conversation[T]]) -> list[T]:

@@ -35,7 +35,7 @@ from exporter.queues.heads import HeadMemory
 from exporter.queues.namespaces import Application, Namespaces, key_of, side_by_side
 from exporter.queues.naming import parts_of
 from exporter.queues.payload import count, eligible, first_error, items, total
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, PrefixReader
 from exporter.queues.resque_discovery import discover
 from exporter.queues.resque_workers import PEEK, Served, Worker, is_id, worker_of
 from exporter.settings import PrefixSettings
@@ -56,7 +56,7 @@ _ENDS: Final = tuple(mark for mark, _ in _MARKS)
 _FAILED: Final = b"_failed"
 
 
-class ResqueReader(Reader):
+class ResqueReader(PrefixReader):
     """Reads Resque's queues. A handle is namespace and name."""
 
     system: Final = SYSTEM
@@ -90,8 +90,8 @@ class ResqueReader(Reader):
         return None
 
     def told_by(self, handle: bytes) -> str:
-        """Return the key of the set of names."""
-        return clean(key_of(parts_of(handle)[0], b"queues"))
+        """Return the set of names."""
+        return f"named in {clean(key_of(parts_of(handle)[0], b'queues'))}"
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all applications in two batches: counts; heads, workers, delayed and failed jobs."""

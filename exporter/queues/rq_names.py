@@ -12,7 +12,7 @@ from depthgauge.names import clean
 from depthgauge.resp import Reply
 from exporter.queues.naming import handle_of, parts_of
 from exporter.queues.payload import count, items
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, PrefixReader
 from exporter.queues.sets import walk
 
 DEFAULT_PREFIX: Final = b"rq"
@@ -30,7 +30,7 @@ _ABREAST: Final = 1_000
 """Workers, and names, asked in one round trip."""
 
 
-class RqNames(Reader):
+class RqNames(PrefixReader):
     """The half of the reader that finds queues. A handle is prefix and name (naming.py).
 
     Another prefix is met by the key of a set, and believed when its members are as RQ writes them: Sidekiq and Resque also
@@ -89,13 +89,9 @@ class RqNames(Reader):
             self.prefixes = (*self.prefixes, key)
         return None
 
-    def name(self, handle: bytes) -> str:
-        """Return the queue's name."""
-        return clean(parts_of(handle)[1])
-
     def told_by(self, handle: bytes) -> str:
-        """Return the key of the set that tells it: of queues, or of the workers that name it."""
-        return clean(parts_of(handle)[0] + (_WORKERS if handle in self._by_workers else _QUEUES))
+        """Return the set that tells it: of queues, or of the workers that name it."""
+        return f"named in {clean(parts_of(handle)[0] + (_WORKERS if handle in self._by_workers else _QUEUES))}"
 
 
 def _queue(key: bytes, member: bytes) -> bytes | None:

@@ -37,7 +37,7 @@ from exporter.queues.heads import HeadMemory
 from exporter.queues.namespaces import Application, Namespaces, key_of, side_by_side
 from exporter.queues.naming import parts_of
 from exporter.queues.payload import count, eligible, fields, first_error, seconds, total
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, PrefixReader
 from exporter.queues.sidekiq_discovery import discover
 from exporter.queues.sidekiq_processes import (
     FIELDS,
@@ -76,7 +76,7 @@ class _Head(msgspec.Struct):
     created_at: Any = None
 
 
-class SidekiqReader(Reader):
+class SidekiqReader(PrefixReader):
     """Reads Sidekiq's queues. A handle is namespace and name."""
 
     system: Final = SYSTEM
@@ -109,8 +109,8 @@ class SidekiqReader(Reader):
         return None
 
     def told_by(self, handle: bytes) -> str:
-        """Return the key of the set of names."""
-        return clean(key_of(parts_of(handle)[0], b"queues"))
+        """Return the set of names."""
+        return f"named in {clean(key_of(parts_of(handle)[0], b'queues'))}"
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all applications in three batches: counts; heads and processes; what busy processes do."""

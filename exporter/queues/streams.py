@@ -63,7 +63,7 @@ class StreamReader(Reader):
 
     def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
         """Return nearly all keys: only its TYPE tells a stream."""
-        others = {*_OURS, *holding(page, _RESULTS)}
+        others = {b"", *_OURS, *holding(page, _RESULTS)}
         return [key for key in page if key not in others]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
@@ -80,6 +80,10 @@ class StreamReader(Reader):
             if any(name != TASKIQ_GROUP for name in names):
                 found.append(key)
         return found
+
+    def told_by(self, handle: bytes) -> str:
+        """Return the stream, which has a group."""
+        return f"groups of the stream {clean(handle)}"
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all groups in three batches, the third only where Redis does not tell a backlog."""

@@ -75,8 +75,8 @@ class TaskiqReader(Reader):
         self._heads = HeadMemory()
 
     def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
-        """Return all keys: only its TYPE tells a stream."""
-        return page
+        """Return all keys with a name: only its TYPE tells a stream."""
+        return page if b"" not in page else [key for key in page if key]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the key of the default queue or a configured one; remember a stream, whose groups are asked later."""
@@ -91,6 +91,10 @@ class TaskiqReader(Reader):
         found = [key for key, names in groups if GROUP in names and key not in self._others]
         self._told = dict.fromkeys(found, _STREAM)
         return found
+
+    def told_by(self, handle: bytes) -> str:
+        """Return the stream, whose group has told it."""
+        return f"group {GROUP.decode()} of the stream {clean(handle)}"
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in three batches."""

@@ -15,6 +15,7 @@ from depthgauge.resp import Command, Reply, ReplyError
 from depthgauge.secrets import Secret, masked
 from exporter.queues.payload import gone
 from exporter.queues.reader import QueueReader, converse
+from exporter.sources.defects import Defects
 from exporter.sources.findings import Findings
 from exporter.sources.refusals import OF_THE_SERVER, Refusals, out_of_reach
 
@@ -74,6 +75,7 @@ class Discovery:
         self._monotonic = monotonic
         self._link = link_for(url, connect_timeout=CALL_TIMEOUT, monotonic=monotonic)
         self._refusals = Refusals(target)
+        self._defects = Defects(target)
         self._cursor = b"0"
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -175,10 +177,9 @@ class Discovery:
         except SourceError as exc:
             problems = [str(exc)]
             self._soon = True
-        except Exception as exc:
-            # A defect of one reader must not end the thread that looks for the queues of all.
-            log.exception("redis %s: looking for queues failed unexpectedly", self._target)
-            problems = [repr(exc)]
+        except Exception as exc:  # noqa: BLE001  a defect must not end the looking for ever
+            self._defects.tell("the walk over the keys", exc)
+            problems = ["a defect, told in the log"]
         finally:
             # The next walk is minutes away: the server need not keep a connection for it.
             self._link.close()
@@ -221,9 +222,14 @@ class Discovery:
             problems.extend(reply.message for reply in replies if isinstance(reply, ReplyError) and not gone(reply))
             return replies
 
-        named = converse(ask, [reader.discover() for reader in self._readers])
+        none: tuple[bytes, ...] = ()
+        guarded = [
+            self._defects.guard(f"looking for queues of {reader.system}", reader.discover(), lambda: none)
+            for reader in self._readers
+        ]
+        named = converse(ask, guarded)
         for reader, handles in zip(self._readers, named, strict=True):
-            self._add(reader, ((handle, _named(reader.told_by(handle))) for handle in handles))
+            self._add(reader, ((handle, reader.told_by(handle) or "its keys") for handle in handles))
         return problems
 
     def _scan(self) -> list[str]:
@@ -276,10 +282,6 @@ class Discovery:
 
     def _add(self, reader: QueueReader, handles: Iterable[tuple[bytes, str]]) -> None:
         self.findings.add(reader.system, (each for each in handles if self._admits(reader.name(each[0]))))
-
-
-def _named(told_by: str) -> str:
-    return f"named in {told_by}" if told_by else "its keys"
 
 
 def unix_time(reply: Reply) -> float | None:

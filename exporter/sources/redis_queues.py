@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.names import clean
 from depthgauge.redis_link import kind_of_code
 from depthgauge.redis_links import link_for
 from depthgauge.resp import Command, Reply, ReplyError
@@ -19,8 +18,9 @@ from depthgauge.snapshot import Queue, RedisQueues
 from exporter.queues.active import active_readers
 from exporter.queues.counters import CounterReader
 from exporter.queues.naming import FoundQueue
-from exporter.queues.reader import Conversation, converse
+from exporter.queues.reader import Conversation, QueueReader, converse
 from exporter.settings import RedisSettings
+from exporter.sources.defects import Defects
 from exporter.sources.discovery import INTERVAL, Discovery, unix_time
 from exporter.sources.refusals import Refusals
 from exporter.throughput import Throughput
@@ -60,6 +60,7 @@ class RedisQueuesSource:
         self._counters = CounterReader(settings.name, [active.reader for active in self._active])
         self._link = link_for(settings.url, connect_timeout=timeout, monotonic=monotonic)
         self._refusals = Refusals(settings.name)
+        self._defects = Defects(settings.name)
         self.discovery = Discovery(
             settings.name,
             settings.url,
@@ -129,9 +130,10 @@ class RedisQueuesSource:
         found = []
         for reader in (active.reader for active in self._active):
             for handle in self.discovery.found[reader.system]:
-                prefix, by = reader.prefix(handle), self.discovery.findings.by(reader.system, handle)
-                told = None if prefix is None else clean(prefix)
-                found.append(FoundQueue(reader.system, reader.name(handle), told, by or ""))
+                by = self.discovery.findings.by(reader.system, handle) or ""
+                found.append(
+                    FoundQueue(reader.system, reader.name(handle), reader.bare(handle), reader.pins(handle), by)
+                )
         return found
 
     def stand_by(self) -> None:
@@ -158,10 +160,22 @@ class RedisQueuesSource:
         now = self._redis_now()
         conversations: list[Conversation[Sequence[Queue]]] = [
             self._renew_offset(),
-            *(reader.read(found[reader.system], now) for reader in readers),
-            self._counters.read(found[self._counters.system], now),
+            *(self._guarded(reader, found[reader.system], now) for reader in readers),
+            self._guarded(self._counters, found[self._counters.system], now),
         ]
         return [queue for queues in converse(exchange, conversations) for queue in queues]
+
+    def _guarded(self, reader: QueueReader, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
+        """Have a system read; if its reader breaks, return the queues that it had before, without numbers."""
+
+        def known() -> Sequence[Queue]:
+            return [
+                Queue(system=system, name=name, error=ErrorKind.INTERNAL)
+                for system, name in self._known or ()
+                if system == reader.system
+            ]
+
+        return self._defects.guard(f"reading {reader.system}", reader.read(found, now), known)
 
     def _admits(self, name: str) -> bool:
         """Say whether a queue that was found is wanted."""

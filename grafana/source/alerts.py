@@ -18,7 +18,10 @@ PAGE: Final = "https://github.com/depthgauge/depthgauge/blob/main/docs/grafana.m
 CRITICAL: Final = "critical"
 WARNING: Final = "warning"
 
-_QUEUE: Final = "Queue {{ .Labels.queue }} ({{ .Labels.system }} in Redis {{ .Labels.redis }})"
+_QUEUE: Final = (
+    "Queue {{ if .Labels.queue }}{{ .Labels.queue }}{{ else }}(all together){{ end }}"
+    " ({{ .Labels.system }} in Redis {{ .Labels.redis }})"
+)
 _PROCESS: Final = (
     "{{ .Labels.process_group }}:{{ .Labels.process }} of supervisor {{ .Labels.supervisor }} on {{ .Labels.host }}"
 )

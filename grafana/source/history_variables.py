@@ -8,6 +8,8 @@ from typing import Final
 
 from grafana.source.variables import Variable, sql_values
 
+_QUEUE: Final = "coalesce(nullif(queue, ''), '(all queues)') AS __text, queue AS __value"
+"""A queue system that keeps one number for all of its queues has no name for it."""
 _HOURS: Final = "bucket >= $__timeFrom()::timestamptz - interval '1 hour' AND bucket <= $__timeTo()"
 _END: Final = "recorded_at BETWEEN $__timeTo()::timestamptz - interval '{span}' AND $__timeTo()"
 
@@ -36,8 +38,12 @@ def hosts() -> Variable:
 def queues() -> tuple[Variable, ...]:
     """Return Redis servers, queue systems and queues."""
     return tuple(
-        sql_values(name, label, _of(name, "worker_snapshots_1h", "worker_snapshots"))
-        for name, label in (("redis", "Redis"), ("system", "System"), ("queue", "Queue"))
+        sql_values(name, label, _of(column, "worker_snapshots_1h", "worker_snapshots"))
+        for name, label, column in (
+            ("redis", "Redis", "redis"),
+            ("system", "System", "system"),
+            ("queue", "Queue", _QUEUE),
+        )
     )
 
 

@@ -30,7 +30,21 @@ from grafana.source.panels import (
     number,
     states,
 )
-from grafana.source.promql import BY_PROCESS, BY_QUEUE, OURS, down, instant, nobody, own, rows, series, top, up, wait
+from grafana.source.promql import (
+    BY_PROCESS,
+    BY_QUEUE,
+    OURS,
+    down,
+    instant,
+    named,
+    nobody,
+    own,
+    rows,
+    series,
+    top,
+    up,
+    wait,
+)
 
 LATE: Final = 600
 """Seconds of waiting from which a queue is late."""
@@ -148,7 +162,7 @@ def _jobs() -> Row:
             lines(
                 "Longest waits",
                 "How long the next job has waited, of the ten queues that wait longest. Dashed: a minute, ten minutes.",
-                series(top(10, wait(own)), "{{queue}} ({{system}}, {{redis}})"),
+                series(named(top(10, wait(own))), "{{queue}} ({{system}}, {{redis}})"),
                 look=WAITING,
                 dashed=True,
             ),
@@ -173,7 +187,7 @@ def _jobs() -> Row:
             lines(
                 "Failed jobs that are kept",
                 "Failed and dead jobs that the queue systems still hold, of the ten queues with most: what waits for a human.",
-                series(top(10, f"{kept} > 0"), "{{queue}} {{result}} ({{system}}, {{redis}})"),
+                series(named(top(10, f"{kept} > 0")), "{{queue}} {{result}} ({{system}}, {{redis}})"),
                 stepped=True,
             ),
         ),

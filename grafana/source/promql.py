@@ -86,6 +86,11 @@ def top(count: int, expr: str) -> str:
     return f"topk({count}, {expr})"
 
 
+def named(expr: str) -> str:
+    """Give what a system keeps for all its queues together a name in place of the empty label, for legends."""
+    return f'label_replace({expr}, "queue", "(all queues)", "queue", "")'
+
+
 def down(selector: str) -> str:
     """Return how many of these are 0."""
     return f"sum({selector} == bool 0)"

@@ -23,7 +23,7 @@ def table(title: str, description: str, select: Select, *, link: str | None = No
     """Return the table; the queue that is latest stands first."""
     return grid(
         title,
-        description,
+        f"{description} A row without a name is what a system keeps for all its queues together.",
         rows(wait(select)),
         rows(jobs("waiting", select)),
         rows(jobs("active", select)),

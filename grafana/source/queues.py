@@ -7,7 +7,21 @@ from grafana.source.board import PROMETHEUS, Board, Row
 from grafana.source.columns import Column
 from grafana.source.looks import GOOD, PER_SECOND, RATIO, SECONDS, SINCE, TROUBLE, WAITING, WARN, Look, texts
 from grafana.source.panels import JOB_STATES, Panel, Target, colour, grid, lines, number, states
-from grafana.source.promql import BY_QUEUE, SCOPE, backlog, instant, jobs, kept, queue, rows, series, top, wait, workers
+from grafana.source.promql import (
+    BY_QUEUE,
+    SCOPE,
+    backlog,
+    instant,
+    jobs,
+    kept,
+    named,
+    queue,
+    rows,
+    series,
+    top,
+    wait,
+    workers,
+)
 
 MOST: Final = 25
 """Queues that a graph shows at most."""
@@ -128,7 +142,7 @@ def _backlog() -> tuple[Panel, ...]:
 
 def _lines(expr: str) -> Target:
     """Ask for a line a queue, of the queues with the highest values."""
-    return series(top(MOST, expr), NAME)
+    return series(named(top(MOST, expr)), NAME)
 
 
 def _ended() -> str:

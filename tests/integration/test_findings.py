@@ -223,7 +223,7 @@ def test_found_by_says_what_told_a_queue(redis_server: RedisServer, make_source:
     read(source)
     found = {each.system: each for each in source.found_by()}
     assert found["laravel"].name == "emails"
-    assert found["laravel"].prefix == "laravel_database_"
+    assert found["laravel"].pins == {"laravel": b"laravel_database_"}
     assert found["laravel"].by == f"zset {P}emails:delayed"
     assert found["rq"].by == "named in rq:queues"
     assert (found["bullmq"].name, found["bullmq"].by) == ("mail", "its keys")

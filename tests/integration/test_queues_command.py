@@ -90,7 +90,7 @@ def test_a_redis_that_cannot_be_read_and_its_password(redis_server: RedisServer)
     assert done.exit_code == 0
     assert "hidden" not in done.output
     assert "password_file" in done.stdout
-    assert f'url = "redis://reader@127.0.0.1:{redis_server.port}/0"' in done.stdout
+    assert f'url = "redis://127.0.0.1:{redis_server.port}/0"\nusername = "reader"' in done.stdout
     bad = run(good.replace("hidden", "wrong-one"))
     assert bad.exit_code == 1
     assert "check user name and password" in bad.stdout

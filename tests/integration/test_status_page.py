@@ -164,6 +164,17 @@ def test_queues_are_sorted_and_filtered(browser: Browser, fleet: Fleet) -> None:
     assert browser.text("#queues-status") == "None of 3 queues matches “maix”."
 
 
+def test_numbers_of_all_queues_together_have_words_for_a_name(browser: Browser, fleet: Fleet) -> None:
+    fleet.queues.append(queue("", fleet.now, system="sidekiq", waiting=3, workers=0))
+    loaded(browser, fleet)
+    browser.wait_text("#troubles", "all queues of sidekiq: 3 jobs wait, nobody works on it")
+    browser.find("#queues-filter").send_keys("all queues")
+    assert browser.texts("#queues tbody th") == ["all queues of sidekiq"]
+    offered = browser.texts("#history-queue option")
+    assert offered.count("All queues") == 1
+    assert "" not in offered
+
+
 def test_thousands_of_queues_are_shown_by_and_by(browser: Browser, fleet: Fleet) -> None:
     one = queue("q", fleet.now, recent=None)
     fleet.queues = [{**one, "queue": f"q{number:05}"} for number in range(5000)]

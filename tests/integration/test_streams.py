@@ -153,3 +153,16 @@ def test_a_consumer_that_waits_is_seen_where_the_server_tells_it(server: RedisSe
     blocked.join(10)
     served = reads(source)
     assert (served.live, served.registry_workers, served.registry_workers_busy) == (LiveJobs(waiting=0, active=1), 1, 1)
+
+
+def test_a_group_that_is_told_to_have_read_more_than_there_is(server: RedisServer, make_source: MakeSource) -> None:
+    """Redis then tells a lag below 0."""
+    client: Any = server.client()
+    entries = [client.xadd("orders", {"job": number}) for number in range(3)]
+    client.execute_command("XGROUP", "CREATE", "orders", "workers", "0", "ENTRIESREAD", "100")
+    source = make_source(server.url)
+    assert reads(source).live.waiting == 3
+    client.execute_command("XGROUP", "SETID", "orders", "workers", entries[0], "ENTRIESREAD", "100")
+    assert reads(source).live.waiting == 2
+    client.execute_command("XGROUP", "SETID", "orders", "workers", "$", "ENTRIESREAD", "100")
+    assert reads(source).live.waiting == 0

@@ -39,6 +39,7 @@ test("an old job in a growing queue, however many workers", () => {
 
 test("a growing queue of unknown age, a paused one, one that cannot be read", () => {
   assert.match(sentences({ queues: [queue({ waiting: 100, trend: "growing" })] })[0], /^warning: mail: 100 jobs wait and it grows/);
+  assert.match(sentences({ queues: [queue({ queue: "", system: "sidekiq", waiting: 5, workers: 0 })] })[0], /^critical: all queues of sidekiq: 5 jobs wait/);
   assert.match(sentences({ queues: [queue({ waiting: 5, paused: true, workers: 0 })] })[0], /5 jobs wait, and the queue is paused/);
   assert.equal(sentences({ queues: [queue({ waiting: null, error: "wrong_type" })] })[0], "warning: mail: cannot be read: a key has an unexpected type.");
 });

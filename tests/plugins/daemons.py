@@ -22,12 +22,15 @@ STOP_TIMEOUT = 10.0
 
 
 class Daemon:
-    """One process of ``depthgauge``; ``environ`` is added to its environment, ``program`` is the module that is run."""
+    """One process of ``depthgauge``; ``environ`` is added to its environment, ``program`` is the module that is run.
+
+    ``config`` is the text of its file; None starts it without one.
+    """
 
     def __init__(
         self,
         command: str,
-        config: str,
+        config: str | None,
         folder: Path,
         *args: str,
         environ: Mapping[str, str] | None = None,
@@ -37,7 +40,9 @@ class Daemon:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "depthgauge.toml"
-        self.config.write_text(config)
+        self._named = () if config is None else ("--config.file", str(self.config))
+        if config is not None:
+            self.config.write_text(config)
         self.log = folder / f"{command}.log"
         self._args = args
         self._environ = dict(environ or {})
@@ -50,7 +55,7 @@ class Daemon:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", self._program, self.command, "--config.file", str(self.config)),
+                    *(sys.executable, "-m", self._program, self.command, *self._named),
                     *("--web.listen-address", "127.0.0.1:0", *self._args),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -132,7 +137,7 @@ def make_daemon(tmp_path: Path) -> Iterator[MakeDaemon]:
     """Give a function that makes daemons (``make_daemon("exporter", config)``), all ended with the test."""
     made: list[Daemon] = []
 
-    def make(command: str, config: str, *args: str, folder: Path | None = None, **options: Any) -> Daemon:
+    def make(command: str, config: str | None, *args: str, folder: Path | None = None, **options: Any) -> Daemon:
         daemon = Daemon(command, config, folder or tmp_path / f"{command}-{len(made)}", *args, **options)
         made.append(daemon)
         return daemon.start()

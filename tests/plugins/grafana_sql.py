@@ -65,8 +65,12 @@ def all_chosen(connection: psycopg.Connection[Any], board: Json, asked: Asked) -
         if variable["type"] == "query":
             cursor = connection.execute(expand(variable["query"], asked).encode())
             assert cursor.description is not None
-            assert [column.type_code for column in cursor.description] == [25], (board["uid"], variable["name"])
-            values = tuple(value for (value,) in cursor.fetchall())
+            columns = [column.name for column in cursor.description]
+            assert {column.type_code for column in cursor.description} == {25}, (board["uid"], variable["name"])
+            assert len(columns) == 1 or columns == ["__text", "__value"], (board["uid"], columns)
+            rows = cursor.fetchall()
+            assert all(row[0] for row in rows), (board["uid"], variable["name"], "each choice can be read")
+            values = tuple(row[-1] for row in rows)
             assert None not in values, (board["uid"], variable["name"])
             chosen[variable["name"]] = values
     return chosen

@@ -137,6 +137,16 @@ SYSTEMS = (
         {waiting(): "3x40", workers(): "0x40", waiting(redis="other"): "9x40", workers(redis="other"): "1x40"},
         5,
     ),
+    fires(
+        "what a system keeps for all its queues together has no name",
+        {waiting(system="sidekiq", queue=""): "3x40", registry(system="sidekiq", queue=""): "0x40"},
+        5,
+        expected=Firing(
+            labels={"redis": "default", "system": "sidekiq", "severity": "critical"},
+            summary=firing().summary,
+            description=firing().description.replace(MAIL, "Queue (all together) (sidekiq in Redis default)"),
+        ),
+    ),
     Case(
         name=f"{ALERT} tells two queues apart",
         alert=ALERT,

@@ -102,5 +102,5 @@ def test_the_table_that_tells_a_queue_is_named() -> None:
     reader = CeleryReader(CelerySettings(), ())
     reader.recognise(b"shop:_kombu.binding.x", b"set")
     converse(lambda _: [[b"0", [b"k" + S + S + b"mail"]]], [reader.discover()])
-    assert reader.told_by(b"shop:\0mail") == "shop:_kombu.binding.x"
-    assert (reader.name(b"shop:\0mail"), reader.prefix(b"shop:\0mail")) == ("mail", b"shop:")
+    assert reader.told_by(b"shop:\0mail") == "named in shop:_kombu.binding.x"
+    assert (reader.name(b"shop:\0mail"), reader.pins(b"shop:\0mail")) == ("mail", {"celery": b"shop:"})

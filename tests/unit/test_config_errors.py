@@ -50,6 +50,12 @@ MISTAKES = {
     "interval inf": ("[exporter]\ninterval=-inf\n", 2, "exporter.interval", "1 to 3600"),
     "interval huge": (f"[exporter]\ninterval={'9' * 400}\n", 2, "exporter.interval", "far too large"),
     "interval as text": ("[exporter]\ninterval='15 sec'\n", 2, "exporter.interval", "is no duration"),
+    "empty queue": ("[[redis]]\nqueues=['a','']\n", 2, "redis.queues", "item 2 is empty"),
+    "prefix with NUL": ('[[redis]]\n[redis.rq]\nprefix="a\\u0000"\n', 3, "redis.rq.prefix", "has a NUL in it"),
+    "prefix no text": ("[[redis]]\n[redis.rq]\nprefix=7\n", 3, "redis.rq.prefix", "a text in quotes is wanted"),
+    "prefix long": (
+        f"[[redis]]\n[redis.rq]\nprefix='{'a' * 4097}'\n", 3, "redis.rq.prefix", "at most 4096 are allowed"
+    ),
     "not whole": ("[exporter]\nseries_budget=1.5\n", 2, "exporter.series_budget", "is not a whole number"),
     "out of bounds": ("[web]\nmax_connections=0\n", 2, "web.max_connections", "1 to 10000 is allowed"),
     "boolean wanted": ("[bus]\nurl='redis://h'\nallow_eviction='no'\n", 3, "bus.allow_eviction", "true or false is wanted"),

@@ -125,7 +125,7 @@ def test_queues_are_told_by_measurements_and_by_supervisors() -> None:
     }
     (handles,) = converse(answering(table), [found.discover()])
     assert [found.name(handle) for handle in handles] == ["default", "mail:eu", "high", "low"]
-    assert {found.told_by(handle) for handle in handles} == {"laravel_horizon:measured_queues"}
+    assert {found.told_by(handle) for handle in handles} == {"named in laravel_horizon:measured_queues"}
 
 
 def test_a_long_set_of_names_is_left_early(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,10 +268,24 @@ def test_the_name_in_a_prefix() -> None:
 def test_the_prefix_to_configure_is_that_of_the_queues() -> None:
     found = reader()
     handle = b"\0" + H + b"\0default"
-    assert found.prefix(handle) is None, "not known before the first reading"
+    assert found.pins(handle) == {"horizon": H}, "the other is not known before the first reading"
     converse(answering({}), [found.read([handle, P + b"queues:mail"], NOW)])
-    assert found.prefix(handle) == P
-    assert found.prefix(P + b"queues:mail") == P
+    assert found.pins(handle) == {"laravel": P, "horizon": H}
+    assert found.pins(P + b"queues:mail") == {"laravel": P}
+
+
+def test_a_prefix_that_is_only_likely_is_not_to_be_configured() -> None:
+    found = reader()
+    handle = b"\0" + H + b"\0default"
+    converse(answering({}), [found.read([handle], NOW)])
+    assert found.pins(handle) == {"horizon": H}, "no key has told which of the two spellings it is"
+
+
+def test_two_prefixes_that_are_configured_belong_together_whatever_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    found = LaravelReader(PrefixSettings(prefix="blog_database_"), PrefixSettings(prefix="shop_horizon:"), ())
+    converse(answering({}), [found.read([b"\0shop_horizon:\0default"], NOW)])
+    assert found.pins(b"\0shop_horizon:\0default") == {"laravel": b"blog_database_", "horizon": b"shop_horizon:"}
+    assert caplog.messages == []
 
 
 def test_idle_queues_are_known_by_the_counters_of_their_workers() -> None:

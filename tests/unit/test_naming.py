@@ -1,6 +1,9 @@
 """Labels of queues that belong to several applications."""
 
-from exporter.queues.naming import FoundQueue, handle_of, label_in, labels, parts_of
+import pytest
+
+from depthgauge.names import clean
+from exporter.queues.naming import FoundQueue, handle_of, labels, labels_of, parts_of
 
 
 def test_a_handle_is_prefix_and_name() -> None:
@@ -29,10 +32,16 @@ def test_numbers_of_a_whole_application_have_no_name_until_there_are_two() -> No
 
 
 def test_which_label_a_queue_that_was_found_has() -> None:
-    found = FoundQueue("rq", "mail", "shop", "named in shop:queues")
-    assert label_in("mail", found)
-    assert label_in("shop:mail", found)
-    assert not label_in("rq:mail", found)
-    assert not label_in("mailer", found)
-    assert label_in("a", FoundQueue("stream", "a", None, ""))
-    assert not label_in("xa", FoundQueue("stream", "a", None, ""))
+    found = FoundQueue("rq", "mail", b"mail", {"rq": b"shop"}, "named in shop:queues")
+    assert {"mail", "shop:mail"} <= set(labels_of(found))
+    assert not {"rq:mail", "mailer", "shop"} & set(labels_of(found))
+    assert labels_of(FoundQueue("stream", "a", b"a", {}, "")) == ("a",)
+    assert "shop_mail" in labels_of(FoundQueue("laravel", "mail", b"{mail}", {"laravel": b"shop_"}, ""))
+
+
+@pytest.mark.parametrize("name", [b"a\x01b", b"\xff", b"n" * 300])
+def test_labels_that_had_to_be_cleaned_are_told(name: bytes) -> None:
+    shown = labels([(b"a", name), (b"b", name)])
+    found = FoundQueue("rq", clean(name), name, {"rq": b"b"}, "")
+    assert shown[b"b", name] in labels_of(found)
+    assert shown[b"a", name] not in labels_of(found)

@@ -211,7 +211,7 @@ def walk(reader: QueueReader, answers: Answers) -> Sequence[bytes]:
     for handle in found:
         assert isinstance(reader.name(handle), str)
         assert isinstance(reader.told_by(handle), str)
-        assert reader.prefix(handle) is None or isinstance(reader.prefix(handle), bytes)
+        assert all(isinstance(prefix, bytes) for prefix in reader.pins(handle).values())
     return tuple(found)
 
 

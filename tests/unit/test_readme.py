@@ -33,6 +33,14 @@ def test_the_configuration_loads(make_inputs: MakeInputs, tmp_path: Path) -> Non
     assert [probe.name for probe in exporter.probes] == ["site"]
 
 
+def test_the_examples_of_queue_systems_load(make_inputs: MakeInputs) -> None:
+    examples = blocks("docs/queues.md", "toml")
+    assert len(examples) > 10
+    for example in examples:
+        whole = example if example.startswith("[[redis]]") else f"[[redis]]\n{example}"
+        assert load_exporter(make_inputs(whole)).redis, example
+
+
 def test_the_commands_exist() -> None:
     lines = [line for block in blocks("README.md", "console") for line in block.splitlines() if line.startswith("$ ")]
     commands = [found[1] for line in lines if (found := re.search(r"bin/depthgauge (\w+)", line))]

@@ -66,7 +66,10 @@ def test_queues_without_jobs_are_told_by_their_workers() -> None:
     )
     reader = RqReader(PrefixSettings(), ())
     assert keys.found(reader) == [b"rq\0high", b"rq\0a,b", b"rq\0low"], "a comma may be in a name"
-    assert [reader.told_by(b"rq\0" + name) for name in (b"high", b"low")] == ["rq:queues", "rq:workers"]
+    assert [reader.told_by(b"rq\0" + name) for name in (b"high", b"low")] == [
+        "named in rq:queues",
+        "named in rq:workers",
+    ]
 
 
 def test_a_queue_of_workers_that_cannot_be_asked_for_is_not_made_up() -> None:

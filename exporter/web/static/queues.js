@@ -119,7 +119,7 @@ export function queueTable() {
     more: byId("queues-more"),
     columns: COLUMNS.map((column) => ({ ...column })),
     key: queueKey,
-    text: (row) => `${row.queue} ${row.system} ${row.redis} ${row.state.word}`,
+    text: (row) => `${queueName(row)} ${row.system} ${row.redis} ${row.state.word}`,
     order: [["state", false], ["oldest", true], ["waiting", true], ["queue", false], ["redis", false]],
     noun: ["queue", "queues"],
   });

@@ -49,7 +49,7 @@ export function sourceName({ kind, target, host }) {
   return host ? `${name} on ${host}` : name;
 }
 
-// A queue as people call it; "(all queues)" where the system keeps one number for all.
+// A queue as people call it; one without a name where the system keeps a number for all of its queues together.
 export function queueName({ queue, system }) {
   return queue || `all queues of ${system}`;
 }
