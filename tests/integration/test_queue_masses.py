@@ -92,12 +92,12 @@ def test_fifty_thousand_random_queues(redis_server: RedisServer, caplog: pytest.
         grown = psutil.Process().memory_info().rss - before
     finally:
         source.close()
-    assert len(part.queues) == MAX_FOUND + 1
+    assert len(part.queues) in {MAX_FOUND, MAX_FOUND + 1}, "the configured one may be among those that were found"
     assert caplog.text.count("further ones are not read") == 1
     jobs = [line for line in text.splitlines() if line.startswith("jobqueue_jobs{")]
     assert len(jobs) <= 1000
     assert any('queue="watched"' in line for line in jobs), "configured ones are admitted first"
-    assert f'depthgauge_series_over_budget{{family="jobqueue_jobs"}} {3 * (MAX_FOUND + 1) - len(jobs)}.0' in text
+    assert f'depthgauge_series_over_budget{{family="jobqueue_jobs"}} {3 * len(part.queues) - len(jobs)}.0' in text
     assert grown < 200_000_000
 
 

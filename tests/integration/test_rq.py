@@ -269,7 +269,7 @@ def test_the_numbers_are_those_of_the_library(
     wait_for(lambda: client.zcard("rq:scheduled:high") == 3, 20, what="the last of the four waits to be tried again")
     after = ask("busy", "numbers")
     assert (after["finished"], after["failed"], after["successful"], after["unsuccessful"]) == (2, 1, 2, 2)
-    wait_for(lambda: read(source)["rq", "high"].live.active == 1, what="the long job is at work")
+    wait_for(lambda: client.zcard("rq:wip:high") == 1, what="the long job is at work")
     systems.stop(worker, kill=True)
     lost = ask("pop", "numbers")
     assert (lost["started"], lost["intermediate"]) == (1, 1), (
