@@ -226,7 +226,7 @@ def test_found_by_says_what_told_a_queue(redis_server: RedisServer, make_source:
     assert found["laravel"].pins == {"laravel": b"laravel_database_"}
     assert found["laravel"].by == f"zset {P}emails:delayed"
     assert found["rq"].by == "named in rq:queues"
-    assert (found["bullmq"].name, found["bullmq"].by) == ("mail", "its keys")
+    assert (found["bullmq"].name, found["bullmq"].by) == ("mail", "keys bull:mail:…")
 
 
 def test_a_redis_that_another_exporter_read_meanwhile_rebases_its_counters(
