@@ -27,6 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from depthgauge.errors import ErrorKind
+from depthgauge.names import clean
 from depthgauge.resp import Command, Reply, TooLarge
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.queues.heads import HeadMemory
@@ -93,6 +94,10 @@ class DramatiqReader(PrefixReader):
             kinds: list[Reply] = yield [("TYPE", namespace + _HEARTBEATS) for namespace in chunk]
             proven |= {namespace for namespace, kind in zip(chunk, kinds, strict=True) if kind == b"zset"}
         return tuple(handle for handle in candidates if parts_of(handle)[0] in proven)
+
+    def told_by(self, handle: bytes) -> str:
+        """Return which keys have told a queue: its own, and the heartbeats beside them."""
+        return f"keys {clean(b':'.join(parts_of(handle)))}.…"
 
     def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
         """Return the keys that end like a hash of messages or a set of dead ones, in the configured namespace."""

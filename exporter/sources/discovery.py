@@ -229,7 +229,7 @@ class Discovery:
         ]
         named = converse(ask, guarded)
         for reader, handles in zip(self._readers, named, strict=True):
-            self._add(reader, ((handle, reader.told_by(handle) or "its keys") for handle in handles))
+            self._add(reader, ((handle, reader.told_by(handle)) for handle in handles))
         return problems
 
     def _scan(self) -> list[str]:

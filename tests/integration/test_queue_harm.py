@@ -165,5 +165,5 @@ def test_a_defect_in_the_walk_does_not_end_the_walking(
     assert source.discovery.problem == "a defect, told in the log"
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
     monkeypatch.undo()
-    wait_for(lambda: read(source) and source.discovery.has_seen_all, what="the next walk is whole")
+    wait_for(lambda: read(source) and source.discovery.problem is None, what="the next walk is whole")
     assert read(source).keys() >= {name for name in WAITING if name[0] not in {"list", "zset"}}

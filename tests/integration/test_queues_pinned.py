@@ -153,6 +153,7 @@ def put(client: Any, system: str, name: bytes, prefix: bytes | None = None) -> N
         client.set(home + b":" + name + b":id", 2)
     elif system == "dramatiq":
         client.hset(key + b".msgs", mapping={"1": "{}", "2": "{}"})
+        client.zadd(home + b":__heartbeats__", {"a": 1})
 
 
 PREFIXES: dict[str, tuple[bytes, bytes]] = {
