@@ -53,6 +53,10 @@ class QueueReader(Protocol):
         Every key of the database passes through it, for every system: it has to be quick and narrow.
         """
 
+    @property
+    def meets_streams(self) -> bool:
+        """Whether :meth:`recognise` is to be given every stream of the walk, whatever its name."""
+
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the handle of the queue that a key of this TYPE belongs to, or None if it is not this system's.
 
@@ -88,6 +92,7 @@ class Reader:
     """What most readers have in common: no discovery, no derived counters. A handle is the queue's name."""
 
     needs_scan = False
+    meets_streams = False
     prefixes: Sequence[bytes] = ()
     own_prefix: bytes | None = None
     """The configured prefix, if there is one: the only one that is read."""

@@ -27,7 +27,7 @@ from exporter.queues.group_rows import groups_of
 from exporter.queues.groups import COMMANDS as GROUP_COMMANDS
 from exporter.queues.groups import MAX_MET, Budget, GroupReader, counting, groups_met
 from exporter.queues.payload import gone
-from exporter.queues.reader import Conversation, Reader, holding
+from exporter.queues.reader import Conversation, Reader
 from exporter.queues.taskiq import GROUP as TASKIQ_GROUP
 from exporter.settings import StreamSettings
 
@@ -46,6 +46,7 @@ class StreamReader(Reader):
 
     system: Final = SYSTEM
     needs_scan = True
+    meets_streams = True
 
     def __init__(self, settings: Sequence[StreamSettings], names: Sequence[str]) -> None:
         self.prefixes: list[bytes] = []
@@ -61,14 +62,9 @@ class StreamReader(Reader):
             target, own = (key, rest.encode()) if slash and key and rest else (name, None)
             self._wanted.setdefault(target.encode(), {}).setdefault(own, name)
 
-    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
-        """Return nearly all keys: only its TYPE tells a stream."""
-        others = {b"", *_OURS, *holding(page, _RESULTS)}
-        return [key for key in page if key not in others]
-
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember a stream; whether it has groups is asked later, and nothing is found until then."""
-        if kind == b"stream" and len(self.prefixes) < MAX_MET:
+        if kind == b"stream" and key and key not in _OURS and _RESULTS not in key and len(self.prefixes) < MAX_MET:
             self.prefixes.append(key)
         return None
 

@@ -60,6 +60,7 @@ class TaskiqReader(Reader):
 
     system: Final = SYSTEM
     needs_scan = True
+    meets_streams = True
 
     def __init__(self, names: Sequence[str], streams: Sequence[StreamSettings] = ()) -> None:
         self.prefixes: list[bytes] = []
@@ -75,12 +76,12 @@ class TaskiqReader(Reader):
         self._heads = HeadMemory()
 
     def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
-        """Return all keys with a name: only its TYPE tells a stream."""
-        return page if b"" not in page else [key for key in page if key]
+        """Return the keys of the default queue and of configured ones, which may be lists."""
+        return [key for key in page if key == DEFAULT or key in self._names]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the key of the default queue or a configured one; remember a stream, whose groups are asked later."""
-        if kind == _STREAM and len(self.prefixes) < MAX_MET:
+        if kind == _STREAM and key and len(self.prefixes) < MAX_MET:
             self.prefixes.append(key)
         return key if kind == _LIST and (key == DEFAULT or key in self._names) else None
 

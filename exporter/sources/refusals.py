@@ -37,11 +37,8 @@ class Refusals:
     def watch(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         """Log each kind of error once for each command, with the first key it met."""
         for command, reply in zip(commands, replies, strict=True):
-            # The walk asks the type of every key there is; those that are not this user's to see are nobody's concern.
-            is_foreign = command[0] == "TYPE" and isinstance(reply, ReplyError) and out_of_reach(reply)
             # A node of a cluster that does not answer has refused nothing: its link tells of it.
-            is_quiet = is_foreign or is_unanswered(reply)
-            if isinstance(reply, ReplyError) and not gone(reply) and not is_quiet:
+            if isinstance(reply, ReplyError) and not gone(reply) and not is_unanswered(reply):
                 self._tell(command, reply)
 
     def _tell(self, command: Command, reply: ReplyError) -> None:
