@@ -86,7 +86,7 @@ def test_a_stream_is_worked_on_and_its_worker_killed(
 
     systems.run("taskiq_app.py", "60", "60", "60", "60", environment=words)
     taken = LiveJobs(waiting=0, active=4)
-    wait_for(lambda: reads(source, "mail:eu").live == taken, what="two run, two were fetched ahead")
+    wait_for(lambda: reads(source, "mail:eu").live == taken, 30, what="two run, two were fetched ahead")
     assert reads(source, "mail:eu").registry_workers_busy == 1
     systems.stop(worker, kill=True)
     systems.run("taskiq_app.py", "0", environment=words)
