@@ -74,9 +74,9 @@ class _Mapped:
         self.told &= unmapped
         # Somebody may serve such a queue: to say that nobody does would call people for nothing.
         uncertain = {(item.system, item.queue) for item in unmapped}
-        for queue in [queue for queue, count in self.queues.items() if not count]:
-            if {(queue.system, queue.queue), (None, queue.queue)} & uncertain:
-                del self.queues[queue]
+        for served in [served for served, count in self.queues.items() if not count]:
+            if {(served.system, served.queue), (None, served.queue)} & uncertain:
+                del self.queues[served]
         self.unmapped = unmapped
         self.recogniser.forget()
 

@@ -23,7 +23,7 @@ from exporter.queues import (
     taskiq,
 )
 from exporter.queues.system import QueueSystem
-from exporter.settings import CelerySettings, ListSettings, PrefixSettings, SortedSetSettings
+from exporter.settings import CelerySettings, PrefixSettings
 
 AUTO: Final = "auto"
 
@@ -124,9 +124,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     ),
     QueueSystem(
         name="list",
-        reader=lambda settings, names: lists.ListReader(
-            (*settings.lists, *(ListSettings(key=name, name=name) for name in names))
-        ),
+        reader=lambda settings, names: lists.ListReader((*settings.lists, *lists.named(names, settings.lists))),
         told=lambda settings: bool(settings.lists),
         auto=False,
         commands=lists.LIST_COMMANDS,
@@ -134,7 +132,7 @@ SYSTEMS: Final[tuple[QueueSystem, ...]] = (
     QueueSystem(
         name="zset",
         reader=lambda settings, names: lists.SortedSetReader(
-            (*settings.sorted_sets, *(SortedSetSettings(key=name, name=name) for name in names))
+            (*settings.sorted_sets, *lists.sets_named(names, settings.sorted_sets))
         ),
         told=lambda settings: bool(settings.sorted_sets),
         auto=False,

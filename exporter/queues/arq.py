@@ -19,6 +19,7 @@ finished   unknown                                                      results 
 first to stop deletes it. It serves to find queues only. Jobs are pickled: none is read.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -39,7 +40,7 @@ DEFAULT_QUEUE: Final = b"arq:queue"
 LOOKED_AT: Final = 500
 """Due ids looked at: running jobs are among them, because a worker takes none but the first ``queue_read_limit`` (100)."""
 MAX_MET: Final = 1_000
-"""Keys that look like a health check, remembered to be asked what they hold."""
+"""Keys that look like a health check and are asked in one walk what they hold."""
 
 _HEALTH: Final = b":health-check"
 _HEALTH_TEXT: Final = re.compile(rb"j_complete=\d+ j_failed=\d+ j_retried=\d+ j_ongoing=\d+ queued=\d+")
@@ -55,32 +56,30 @@ class ArqReader(Reader):
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(name.encode() for name in names)
         self._ids = HeadMemory()
-        self._proven: tuple[bytes, ...] = ()
-        self.prefixes: Sequence[bytes] = ()
-        """Queues whose health check, as it seems, was met: others have keys of that ending too."""
+        self.prefixes: list[bytes] = []
+        """Queues whose health check, as it seems, was met in this walk: others have keys of that ending too."""
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return the queues whose health check holds what arq writes there."""
-        asked = [queue for queue in self.prefixes if queue not in self._proven]
-        texts: list[Reply] = (yield [("GETRANGE", queue + _HEALTH, 0, 255) for queue in asked]) if asked else []
-        self._proven += tuple(
+        met, self.prefixes = tuple(dict.fromkeys(self.prefixes)), []
+        texts: list[Reply] = (yield [("GETRANGE", queue + _HEALTH, 0, 255) for queue in met]) if met else []
+        return tuple(
             queue
-            for queue, text in zip(asked, texts, strict=True)
+            for queue, text in zip(met, texts, strict=True)
             if isinstance(text, bytes) and _HEALTH_TEXT.search(text)
         )
-        return self._proven
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key is the default queue or ends like a health check."""
-        return key == DEFAULT_QUEUE or key.endswith(_HEALTH)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the default queue and the keys that end like a health check."""
+        return [key for key in page if key.endswith(_HEALTH) or key == DEFAULT_QUEUE]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the default queue; remember a health check, which :meth:`discover` looks into."""
         if key == DEFAULT_QUEUE:
             return key if kind == b"zset" else None
         queue = key.removesuffix(_HEALTH)
-        if kind == b"string" and queue and queue not in self.prefixes and len(self.prefixes) < MAX_MET:
-            self.prefixes = (*self.prefixes, queue)
+        if kind == b"string" and queue and len(self.prefixes) < MAX_MET:
+            self.prefixes.append(queue)
         return None
 
     def name(self, handle: bytes) -> str:
@@ -130,14 +129,17 @@ class _Reading:
         self.first = reply
         rows = items(reply)
         for job, score in zip(rows[::2], rows[1::2], strict=False):
-            if isinstance(job, bytes) and isinstance(score, bytes) and float(score) <= moment:
-                self.jobs[job] = float(score)
+            due = _score(score)
+            if isinstance(job, bytes) and due <= moment:
+                self.jobs[job] = due
 
     def active(self) -> int | None:
         """Return how many jobs run; None if that could not be read, or if there may be more than were looked at."""
         if self.due == 0:
             return 0
-        if not isinstance(self.first, list) or not isinstance(self.marks, list) or _has_too_large(self.first):
+        if not isinstance(self.first, list) or _has_too_large(self.first):
+            return None
+        if not isinstance(self.marks, list) or len(self.marks) != len(self.jobs):
             return None
         running = sum(mark is not None for mark in self.marks)
         return None if running >= LOOKED_AT and self.due != running else running
@@ -148,6 +150,14 @@ class _Reading:
             return None
         marked = zip(self.jobs.values(), items(self.marks), strict=True)
         return next((eligible(due / 1000, now) for due, mark in marked if mark is None), None)
+
+
+def _score(reply: Reply) -> float:
+    """Return a score, which may be infinite; what is none is never due."""
+    try:
+        return float(reply) if isinstance(reply, bytes) else math.nan
+    except ValueError:
+        return math.nan
 
 
 def _has_too_large(reply: Reply) -> bool:

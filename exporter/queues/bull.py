@@ -74,7 +74,8 @@ class BullReader(BullKeysReader):
         waiting = total((listed, parked, overdue)) if listed is not None else None
         done, lost = totals(counts.done, counts.lost)
         meta = items(counts.meta)
-        paused = None if not meta else counts.parking == 1 or isinstance(meta[0], bytes)
+        parking = count(counts.parking)
+        paused = None if not meta or parking is None else bool(parking) or isinstance(meta[0], bytes)
         return Queue(
             system=SYSTEM,
             name=target.label,

@@ -14,7 +14,7 @@ import msgspec
 from depthgauge.errors import ErrorKind
 from depthgauge.resp import Command, Reply, TooLarge
 from exporter.queues.heads import HeadMemory
-from exporter.queues.payload import eligible, fields, items, seconds
+from exporter.queues.payload import eligible, fields, items, number, seconds
 from exporter.queues.tally import MOST, WINDOW, RecentMean
 
 SAMPLE: Final = 5
@@ -71,14 +71,14 @@ class Head:
 
     def judge_overdue(self, reply: Reply) -> None:
         """Take the first of the delayed jobs with its score, where no job is ready and that one is due."""
-        if len(items(reply)) == 2 and (score := _number(items(reply)[1])) is not None:
+        if len(items(reply)) == 2 and (score := number(items(reply)[1])) is not None:
             self.eligible_at = eligible(score // _SERIALS / 1000, self._now)
 
 
 def _delay(opts: _Opts) -> float:
     delay = opts.delay
     usable = isinstance(delay, int | float) and not isinstance(delay, bool) and delay > 0
-    return float(min(delay / 1000, _CENTURY)) if usable else 0.0
+    return float(min(delay, _CENTURY * 1000)) / 1000 if usable else 0.0
 
 
 def overdue_until(now: float) -> int:
@@ -101,7 +101,7 @@ class RecentJobs:
             self._mean.update(base, now=now, count=0, seconds=0.0)
         since, count, spent = known
         pairs = items(newest)
-        scored = [(pairs[at], _number(pairs[at + 1])) for at in range(0, len(pairs) - 1, 2)]
+        scored = [(pairs[at], number(pairs[at + 1])) for at in range(0, len(pairs) - 1, 2)]
         ids = [job for job, score in scored if isinstance(job, bytes) and score is not None and score > since]
         since = max((since, *(score for _, score in scored if score is not None)))
         if len(self._known) >= MOST:
@@ -113,7 +113,7 @@ class RecentJobs:
         """Take processedOn and finishedOn of the fresh jobs, return the mean of the last minutes; None without any."""
         since, count, spent = self._known[base]
         for reply in hashes:
-            started, finished = (_number(value) for value in (*items(reply), None, None)[:2])
+            started, finished = (number(value) for value in (*items(reply), None, None)[:2])
             if started is not None and finished is not None and 0 < started <= finished:
                 count += 1
                 spent += min((finished - started) / 1000, _CENTURY)
@@ -124,13 +124,3 @@ class RecentJobs:
 def times_of(base: bytes, jobs: Sequence[bytes]) -> list[Command]:
     """Return the commands that ask when jobs began and ended."""
     return [("HMGET", base + b":" + job, "processedOn", "finishedOn") for job in jobs]
-
-
-def _number(value: Reply) -> float | None:
-    if not isinstance(value, bytes):
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if abs(number) < 1e18 else None

@@ -56,6 +56,7 @@ class BullKeysReader(Reader):
 
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
         self._homes = _DEFAULTS if settings.prefix is None else (settings.prefix.encode() + b":",)
+        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
         self._told = settings.prefix is not None
         self._names = tuple(name.encode() for name in names)
         self._endings = tuple(self.marks)
@@ -71,11 +72,12 @@ class BullKeysReader(Reader):
         """What the walk has met and :meth:`discover` has not yet looked into: prefix and name each."""
         return tuple(self._candidates)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key ends like one that tells a queue; under unknown prefixes only so many are looked into."""
-        if not key.endswith(self._endings):
-            return False
-        return key.startswith(self._homes) or (not self._told and len(self._candidates) < MOST_CANDIDATES)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that end like one that tells a queue; under unknown prefixes only so many are looked into."""
+        keys = [key for key in page if key.endswith(self._endings)]
+        if not self._told and len(self._candidates) < MOST_CANDIDATES:
+            return keys
+        return [key for key in keys if key.startswith(self._homes)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the key as a candidate: whose it is only other keys tell, see :meth:`discover`."""

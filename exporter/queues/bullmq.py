@@ -39,6 +39,8 @@ _ENDS: Final = 3
 """Ids looked at where jobs are taken from: jobs that were pushed to the front (LIFO, stalled) may stand before a marker."""
 _MARK: Final = b"0:"
 """What 3 and 4 put into an empty list, ``0:0`` or ``0:TIME``, so that a waiting worker looks up; no id begins so."""
+_DIGITS: Final = 9
+"""Of a major version: Python refuses to make a number of thousands."""
 
 
 class BullMqReader(BullKeysReader):
@@ -169,7 +171,7 @@ def _is_old(meta: Reply) -> bool:
     """Say whether a marker may be in the lists: up to version 4, or where the version is not told."""
     version = items(meta)[2] if len(items(meta)) == 3 else None
     major = version.rpartition(b":")[2].partition(b".")[0] if isinstance(version, bytes) else b""
-    return not major.isdigit() or int(major) < 5
+    return not major.isdigit() or len(major) > _DIGITS or int(major) < 5
 
 
 def _marks(ids: Iterable[Reply]) -> int:

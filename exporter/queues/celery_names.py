@@ -12,11 +12,11 @@ from typing import Final
 
 from depthgauge.names import clean
 from exporter.queues.naming import handle_of, parts_of
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, Reader, holding
 from exporter.queues.sets import walk
 
 MAX_TABLES: Final = 10_000
-"""Tables of bindings remembered; Celery makes one for each queue unless it is told to use one exchange."""
+"""Tables of bindings asked in one walk; Celery makes one for each queue unless it is told to use one exchange."""
 
 _TABLE: Final = b"_kombu.binding."
 _PLUMBING: Final = re.compile(
@@ -31,40 +31,41 @@ _PLUMBING: Final = re.compile(
 class CeleryNames(Reader):
     """The half of the reader that finds queues. A handle is prefix and name (naming.py).
 
-    What :meth:`discover` asks are the tables of bindings met so far, each by its whole key: they stand in ``prefixes``.
+    What :meth:`discover` asks are the tables of bindings met in this walk, each by its whole key: they stand in ``prefixes``.
     """
 
     needs_scan = True
 
     def __init__(self, prefix: bytes | None, separator: bytes) -> None:
-        self._own = prefix
+        self.own_prefix = prefix
         self._separator = separator
-        self.prefixes: list[bytes] = []
-        self._known: set[bytes] = set()
+        self._met: dict[bytes, None] = {}
         self._told: Mapping[bytes, bytes] = {}
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key is that of a table of bindings, under the configured prefix if there is one."""
-        return _TABLE in key if self._own is None else key.startswith(self._own + _TABLE)
+    @property
+    def prefixes(self) -> Sequence[bytes]:  # type: ignore[override]  # read only here
+        """The tables that :meth:`discover` asks."""
+        return tuple(self._met)
+
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys of tables of bindings, those under the configured prefix if there is one."""
+        if self.own_prefix is None:
+            return holding(page, _TABLE)
+        start = self.own_prefix + _TABLE
+        return [key for key in page if key.startswith(start)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the table; the names of its queues are its members."""
         prefix, exchange = self._split(key)
-        if (
-            kind == b"set"
-            and key not in self._known
-            and len(self._known) < MAX_TABLES
-            and b"\0" not in prefix
-            and not _PLUMBING.fullmatch(exchange)
-        ):
-            self._known.add(key)
-            self.prefixes.append(key)
+        if kind == b"set" and len(self._met) < MAX_TABLES and b"\0" not in prefix and not _PLUMBING.fullmatch(exchange):
+            self._met[key] = None
         return None
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return the queues that the tables name."""
+        met, self._met = tuple(self._met), {}
         told: dict[bytes, bytes] = {}
-        for handle, table in (yield from walk(tuple(self.prefixes), self._bound)):
+        for handle, table in (yield from walk(met, self._bound)):
             told.setdefault(handle, table)
         self._told = told
         return tuple(told)
@@ -79,8 +80,8 @@ class CeleryNames(Reader):
 
     def _split(self, table: bytes) -> tuple[bytes, bytes]:
         """Return prefix and exchange of a table's key."""
-        if self._own is not None:
-            return self._own, table.removeprefix(self._own + _TABLE)
+        if self.own_prefix is not None:
+            return self.own_prefix, table.removeprefix(self.own_prefix + _TABLE)
         prefix, _, exchange = table.partition(_TABLE)
         return prefix, exchange
 

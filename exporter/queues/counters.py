@@ -20,7 +20,7 @@ from exporter.queues import NAMES, horizon, laravel
 from exporter.queues.laravel import LaravelReader
 from exporter.queues.laravel_apps import COUNTERS
 from exporter.queues.payload import first_error, items
-from exporter.queues.reader import Conversation, QueueReader, Reader
+from exporter.queues.reader import Conversation, QueueReader, Reader, holding
 from exporter.queues.tally import MOST, RecentMean
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ class CounterReader(Reader):
         self._own: dict[QueueId, frozenset[str]] = {}
         self._told: set[bytes] = set()
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key has the mark of counters."""
-        return COUNTERS in key
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys with the mark of counters."""
+        return holding(page, COUNTERS)
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the key of a hash with a queue's name."""
@@ -127,10 +127,12 @@ class CounterReader(Reader):
         bare: dict[QueueId, list[Counters]] = defaultdict(list)
         for counters in self._read:
             owner = self._pinned_owner(counters.key, prefixes)
-            if owner is not None:
-                if owner in queues:
-                    clear[owner].append(counters)
+            if owner is not None and owner in queues:
+                clear[owner].append(counters)
                 continue
+            if owner is not None and not owner[1]:
+                continue
+            # A name that begins like a system's may be the queue's own: arq's default queue is arq:queue.
             owners = lacking[clean(counters.key.partition(COUNTERS)[2])]
             if len(owners) == 1:
                 bare[owners[0]].append(counters)

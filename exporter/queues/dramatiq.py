@@ -15,8 +15,8 @@ dead       ZCARD ``P:Q.XQ``                                             kept a w
 =========  ===========================================================  =======================================
 
 When a delayed message is due stands in its body only, so overdue ones cannot be counted. ``P:__heartbeats__`` holds every
-process that used the broker, producers included: it is no registry of workers. There is no set of names, so queues are
-found by SCAN.
+process that used the broker, producers included: it is no registry of workers, but tells a namespace. There is no set of
+names, so queues are found by SCAN.
 """
 
 import re
@@ -40,14 +40,19 @@ COMMANDS: Final = frozenset({"llen", "hlen", "zcard", "lindex", "hget"})
 """The commands that reading sends."""
 DEFAULT_PREFIX: Final = b"dramatiq"
 """Where configured queues are read as long as no key has told the namespace."""
+MOST_CANDIDATES: Final = 20_000
+"""Queues under namespaces not known that one walk looks into."""
 
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9._-]*")
 """What Dramatiq takes for a queue's name (actor.py): dots, but no colon."""
 _MESSAGES: Final = b".msgs"
 _DEAD: Final = b".XQ"
+_ENDS: Final = (_MESSAGES, _DEAD)
 _OTHERS: Final = (b".DQ", _DEAD)
 """What the delayed and the dead messages of a queue are kept under."""
+_HEARTBEATS: Final = b":__heartbeats__"
 _COUNTS: Final = 4
+_CHUNK: Final = 500
 
 
 class _Message(msgspec.Struct):
@@ -64,19 +69,40 @@ class DramatiqReader(Reader):
     needs_scan = True
 
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
-        self._prefix = None if settings.prefix is None else settings.prefix.encode()
+        self.own_prefix = self._prefix = None if settings.prefix is None else settings.prefix.encode()
         self._names = tuple(name.encode() for name in names)
         self._start = b"" if self._prefix is None else self._prefix + b":"
+        self._home = DEFAULT_PREFIX if self._prefix is None else self._prefix
+        self._candidates: dict[bytes, None] = {}
         self._heads = HeadMemory()
         self._found: Sequence[bytes] | None = None
         self._keys: dict[bytes, str] = {}
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key ends like a hash of messages or a set of dead ones, in the configured namespace."""
-        return key.endswith((_MESSAGES, _DEAD)) and key.startswith(self._start)
+    @property
+    def prefixes(self) -> Sequence[bytes]:  # type: ignore[override]  # read only here
+        """Handles met under namespaces that are not known to be Dramatiq's; :meth:`discover` looks into them."""
+        return tuple(self._candidates)
+
+    def discover(self) -> Conversation[Sequence[bytes]]:
+        """Return the handles met under namespaces that have Dramatiq's heartbeats: others have keys of these endings too."""
+        candidates, self._candidates = tuple(self._candidates), {}
+        namespaces = tuple(dict.fromkeys(parts_of(handle)[0] for handle in candidates))
+        proven: set[bytes] = set()
+        for start in range(0, len(namespaces), _CHUNK):
+            chunk = namespaces[start : start + _CHUNK]
+            kinds: list[Reply] = yield [("TYPE", namespace + _HEARTBEATS) for namespace in chunk]
+            proven |= {namespace for namespace, kind in zip(chunk, kinds, strict=True) if kind == b"zset"}
+        return tuple(handle for handle in candidates if parts_of(handle)[0] in proven)
+
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that end like a hash of messages or a set of dead ones, in the configured namespace."""
+        return [key for key in page if key.endswith(_ENDS) and key.startswith(self._start)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
-        """Return namespace and queue: delayed and dead messages belong to the queue they came from."""
+        """Return namespace and queue: delayed and dead messages belong to the queue they came from.
+
+        Under a namespace that is neither the default nor configured they are remembered until :meth:`discover`.
+        """
         prefix, colon, name = key.rpartition(b":")
         if kind == b"hash" and name.endswith(_MESSAGES):
             name = name.removesuffix(_MESSAGES)
@@ -87,7 +113,12 @@ class DramatiqReader(Reader):
             return None
         if not colon or b"\0" in prefix or _NAME.fullmatch(name) is None or self._prefix not in (None, prefix):
             return None
-        return handle_of(prefix, name)
+        handle = handle_of(prefix, name)
+        if prefix == self._home:
+            return handle
+        if len(self._candidates) < MOST_CANDIDATES:
+            self._candidates[handle] = None
+        return None
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches: counts and the ids of the heads, then the heads' messages."""

@@ -12,6 +12,7 @@ ALIVE: Final = 600.0
 """Seconds since a consumer last asked for entries (before Redis 7.2: was last given some) that it counts as living."""
 
 _LAST: Final = (1 << 64) - 1
+_LONGEST_ID: Final = len(f"{_LAST}-{_LAST}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ def _id(value: Reply | None) -> tuple[int, int] | None:
     if not isinstance(value, bytes):
         return None
     milliseconds, _, number = value.partition(b"-")
-    return (int(milliseconds), int(number)) if milliseconds.isdigit() and number.isdigit() else None
+    usable = milliseconds.isdigit() and number.isdigit() and len(value) <= _LONGEST_ID
+    return (int(milliseconds), int(number)) if usable else None
 
 
 def next_id(last: tuple[int, int]) -> str:

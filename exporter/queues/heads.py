@@ -33,7 +33,7 @@ class HeadMemory:
 
     def pause(self, queue: bytes, now: float) -> None:
         """Leave the queue's head alone for a while: it was too large."""
-        _remember(self._paused_until, queue, now + PAUSE)
+        remember(self._paused_until, queue, now + PAUSE)
 
     def first_seen(self, queue: bytes, head: bytes, now: float) -> datetime:
         """Return when this head was first seen at this queue: now, if another one stood there before."""
@@ -41,11 +41,12 @@ class HeadMemory:
         known = self._seen.get(queue)
         if known is None or known[0] != mark or known[1] > now + UNSTEADY:
             known = (mark, now)
-            _remember(self._seen, queue, known)
+            remember(self._seen, queue, known)
         return datetime.fromtimestamp(known[1], UTC)
 
 
-def _remember(memory: dict[bytes, V], queue: bytes, value: V) -> None:
+def remember(memory: dict[bytes, V], queue: bytes, value: V) -> None:
+    """Put a value into a memory by queue; beyond :data:`MOST` queues the longest untouched one is forgotten."""
     memory.pop(queue, None)
     if len(memory) >= MOST:
         del memory[next(iter(memory))]

@@ -11,7 +11,8 @@ active     unknown                                                      reserved
 failed     ZCARD ``failed_jobs``                                        of all queues, kept 7 days
 finished   ZCARD ``completed_jobs`` + ``silenced_jobs``                 of all queues, kept an hour
 completed  HMGET ``queue:Q`` + ``snapshot:queue:Q``                     a sawtooth: sawtooth.py
-workers    HMGET ``supervisor:NAME`` of those in ``supervisors``        processes by pool of queues
+workers    HMGET ``supervisor:NAME`` of those in ``supervisors``        processes by pool of queues; a hash
+                                                                        expires after 30 s
 paused     the same, status                                             of all that serve the queue
 =========  ===========================================================  =======================================
 
@@ -19,7 +20,7 @@ Queues are told by the set ``measured_queues``, once a job of theirs has ended w
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -28,9 +29,10 @@ from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.snapshot import KeptJobs, Queue
 from exporter.queues.laravel_apps import unbraced
 from exporter.queues.naming import labels
-from exporter.queues.payload import count, first_error, items, total
+from exporter.queues.payload import count, first_error, items, number, total
 from exporter.queues.reader import Conversation
 from exporter.queues.sawtooth import Sawtooth, hash_of, mean_seconds, snapshots_of
+from exporter.queues.sets import walk
 from exporter.settings import PrefixSettings
 
 SYSTEM: Final = "horizon"
@@ -40,16 +42,22 @@ COMMANDS: Final = frozenset({"hmget", "sscan", "zcard", "zrange"})
 MAX_SUPERVISORS: Final = 1_000
 """Supervisors read of one application; the processes of more are not told."""
 MAX_NAMES: Final = 20_000
-"""Queue names taken from one application; the walk over a longer set ends early."""
+"""Queue names taken from one application."""
 MAX_PREFIXES: Final = 100
 """Applications looked for in one Redis."""
-ALIVE: Final = 29.0
-"""Seconds after its last sign of life that a supervisor counts as alive, as Horizon itself has it."""
+SILENT: Final = 3600.0
+"""Seconds without a sign of life after which a supervisor's hash is not looked for any more.
+
+Whether it is alive its hash tells, which Redis lets expire 30 s after the last sign. The time of that sign is by the clock of
+the supervisor's host, which need not agree with Redis's.
+"""
 
 _MEASURED: Final = b"measured_queues"
 _SUPERVISORS: Final = b"supervisors"
 _MASTERS: Final = b"masters"
-_MARKS: Final = (_MEASURED, _SUPERVISORS, _MASTERS)
+MARKS: Final = (_MEASURED, _SUPERVISORS, _MASTERS)
+"""Endings of the keys that may tell a prefix."""
+_Processes = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _KEPT: Final = (b"failed_jobs", b"completed_jobs", b"silenced_jobs")
 
 
@@ -96,13 +104,12 @@ class Horizon:
         """Those asked for queues: the configured one, and those met."""
         self._totals = Sawtooth()
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key ends like one that tells a prefix."""
-        return key.endswith(_MARKS)
-
     def recognise(self, key: bytes, kind: bytes) -> None:
-        """Remember the prefix of a set of measured queues, or of supervisors where the prefix has ``horizon`` in it."""
-        end = next(end for end in _MARKS if key.endswith(end))
+        """Remember the prefix of a set of measured queues, or of supervisors where the prefix has ``horizon`` in it.
+
+        The key has one of :data:`MARKS` at its end.
+        """
+        end = next(end for end in MARKS if key.endswith(end))
         prefix = key.removesuffix(end)
         if kind != (b"set" if end == _MEASURED else b"zset") or (end != _MEASURED and b"horizon" not in prefix):
             return
@@ -122,18 +129,13 @@ class Horizon:
         return tuple(found)
 
     def _names(self, prefix: bytes) -> Conversation[Sequence[bytes]]:
-        names: dict[bytes, None] = {}
         start = prefix + b"queue:"
-        cursor: Reply = b"0"
-        while isinstance(cursor, bytes) and len(names) < MAX_NAMES:
-            (reply,) = yield [("SSCAN", prefix + _MEASURED, cursor, "COUNT", 1000)]
-            page = items(reply)
-            if len(page) != 2:
-                break
-            for member in items(page[1]):
-                if isinstance(member, bytes) and member.startswith(start) and len(member) > len(start):
-                    names[member.removeprefix(start)] = None
-            cursor = page[0] if page[0] != b"0" else None
+
+        def name(_: bytes, member: bytes) -> bytes | None:
+            return member.removeprefix(start) if member.startswith(start) and member != start else None
+
+        measured = yield from walk([prefix + _MEASURED], name)
+        names = dict.fromkeys(measured[:MAX_NAMES])
         (reply,) = yield [("ZRANGE", prefix + _SUPERVISORS, -MAX_SUPERVISORS, -1)]
         members = [member for member in items(reply) if isinstance(member, bytes)]
         hashes = (yield [_supervisor(prefix, member) for member in members]) if members else []
@@ -201,16 +203,12 @@ def _supervisor(prefix: bytes, name: bytes) -> Command:
 
 
 def _living(reply: Reply, now: float) -> _Living:
-    """Return the supervisors that have given a sign of life lately: the members of the others stay when all masters die."""
+    """Return the supervisors that may be alive: the members of others stay when all masters die."""
     if not isinstance(reply, list):
         return _Living(error=first_error((reply,)) or ErrorKind.GARBAGE)
     names = []
     for name, score in zip(reply[::2], reply[1::2], strict=False):
-        try:
-            at = float(score) if isinstance(score, bytes) else 0.0
-        except ValueError:
-            at = 0.0
-        if isinstance(name, bytes) and at >= now - ALIVE:
+        if isinstance(name, bytes) and (number(score) or 0.0) >= now - SILENT:
             names.append(name)
     return _Living(names) if len(names) <= MAX_SUPERVISORS else _Living(error=ErrorKind.TOO_LARGE)
 
@@ -225,7 +223,7 @@ def _registry(living: _Living, hashes: Sequence[Reply]) -> Registry:
             error = error or ErrorKind.GARBAGE
             continue
         if values[1] is None:
-            continue  # The hash expires a second before its member stops counting as alive.
+            continue  # It is gone.
         pools = _pools(values[1])
         if pools is None:
             error = error or ErrorKind.GARBAGE
@@ -240,7 +238,7 @@ def _registry(living: _Living, hashes: Sequence[Reply]) -> Registry:
 def _pools(body: Reply) -> Sequence[tuple[Sequence[bytes], int]] | None:
     """Return queues and processes of each pool; None for garbage. Without balancing one pool serves several queues."""
     try:
-        pools = msgspec.json.decode(body, type=dict[str, int] | list[Any]) if isinstance(body, bytes) else None
+        pools = msgspec.json.decode(body, type=dict[str, _Processes] | list[Any]) if isinstance(body, bytes) else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if isinstance(pools, list):  # PHP's empty array
@@ -248,7 +246,7 @@ def _pools(body: Reply) -> Sequence[tuple[Sequence[bytes], int]] | None:
     if pools is None:
         return None
     return [
-        ([queue.encode("utf-8", "replace") for queue in key.partition(":")[2].split(",") if queue], max(0, processes))
+        ([queue.encode("utf-8", "replace") for queue in key.partition(":")[2].split(",") if queue], processes)
         for key, processes in pools.items()
     ]
 

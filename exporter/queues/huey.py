@@ -43,6 +43,7 @@ _SCHEDULE: Final = b"huey.schedule."
 _RESULTS: Final = b"huey.results."
 _KINDS: Final = {_QUEUE: (b"list", b"zset"), _SCHEDULE: (b"zset",), _RESULTS: (b"hash",)}
 """Keys that tell a queue by name, and their types."""
+_STARTS: Final = tuple(_KINDS)
 _DROPPED: Final = re.compile(rb"[^A-Za-z0-9_]")
 _STAMP: Final = 8
 """Bytes of the time (big-endian, in µs) before a task in a queue with priorities."""
@@ -58,9 +59,9 @@ class HueyReader(Reader):
         self._names = tuple(name.encode() for name in names)
         self._heads = HeadMemory()
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key begins as those of Huey that end with the queue's name."""
-        return key.startswith((_QUEUE, _SCHEDULE, _RESULTS))
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that begin as those of Huey that end with the queue's name."""
+        return [key for key in page if key.startswith(_STARTS)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the name. Results are no queue, but tell one that is idle."""

@@ -45,7 +45,7 @@ from exporter.queues.laravel_apps import (
     unbraced,
 )
 from exporter.queues.payload import count, eligible, fields, first_error, items, seconds, total
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, Reader, holding
 from exporter.queues.together import together
 from exporter.settings import PrefixSettings
 
@@ -58,6 +58,8 @@ OPTIONAL_COMMANDS: Final = horizon.COMMANDS - COMMANDS
 """Those for Horizon's own keys."""
 
 _PARTS: Final = (b":reserved", b":delayed")
+_OTHERS: Final = (b"bull:", b"{bull}:", b"rq:", b"saq:")
+"""Where keys of other systems begin: a queue of theirs may be called ``queues``, or ``mail-queues``."""
 _CENTURY: Final = 3_155_760_000
 
 
@@ -101,15 +103,19 @@ class LaravelReader(Reader):
         told = yield from self._horizon.discover()
         return tuple(handle_of(prefix, name) for prefix, name in told)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key has the mark of a queue, under the configured prefix if there is one; or may be Horizon's."""
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys with the mark of a queue, under the configured prefix if there is one; and what may be Horizon's."""
         if self._prefix is None:
-            return MARK in key or COUNTERS in key or self._horizon.may_own(key)
-        return key.startswith((self._prefix + MARK, self._prefix + COUNTERS)) or self._horizon.may_own(key)
+            marked = holding(page, MARK) + holding(page, COUNTERS)
+        else:
+            starts = (self._prefix + MARK, self._prefix + COUNTERS)
+            marked = [key for key in page if key.startswith(starts)]
+        marked += [key for key in page if key.endswith(horizon.MARKS)]
+        return tuple(dict.fromkeys(marked))
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the list's key: its TYPE tells a queue whose name ends in ``:delayed`` from the delayed jobs of another."""
-        if self._horizon.may_own(key):
+        if key.endswith(horizon.MARKS):
             self._horizon.recognise(key, kind)
         if kind == b"list" and not key.endswith(b":notify"):
             base = key
@@ -118,6 +124,8 @@ class LaravelReader(Reader):
         elif kind == b"hash" and COUNTERS in key:
             return self._counted(key)
         else:
+            return None
+        if self._prefix is None and base.startswith(_OTHERS):
             return None
         return base if self._ours(base) and split(base, self._prefix)[1] else None
 
@@ -133,6 +141,10 @@ class LaravelReader(Reader):
             return split(handle, self._prefix)[0]
         home = self._apps.homes.get(told[0])
         return home[0] if home else None
+
+    def keeps(self, handle: bytes) -> bool:
+        """Say whether the handle is of the configured prefix, be it Laravel's or Horizon's."""
+        return self._ours(handle)
 
     def told_by(self, handle: bytes) -> str:
         """Return Horizon's set of names, for a name that is in it or served by one of its supervisors."""

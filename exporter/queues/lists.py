@@ -53,6 +53,18 @@ ZSET_COMMANDS: Final = frozenset({"zcard", "zcount", "zrange"})
 _COLUMNS: Final = 4
 
 
+def named(names: Sequence[str], told: Sequence[ListSettings]) -> list[ListSettings]:
+    """Return the lists that ``queues`` names and no table of the configuration has: what that says goes first."""
+    known = {each.name for each in told}
+    return [ListSettings(key=name, name=name) for name in names if name not in known]
+
+
+def sets_named(names: Sequence[str], told: Sequence[SortedSetSettings]) -> list[SortedSetSettings]:
+    """Return the sorted sets that ``queues`` names and no table of the configuration has."""
+    known = {each.name for each in told}
+    return [SortedSetSettings(key=name, name=name) for name in names if name not in known]
+
+
 class ListReader(Reader):
     """Reads plain lists."""
 

@@ -18,13 +18,15 @@ MILLISECONDS_FROM: Final = 1e11
 """Times are told apart by magnitude: 1e11 seconds are the year 5138, 1e11 milliseconds are 1973."""
 EARLIEST: Final = 1e9
 """2001-09-09: older than every queue system; a smaller number is no unix time."""
+MOST_COUNTED: Final = 1 << 53
+"""What a number in text may say at the most: more is no count, and a sum of such does not fit into a database's column."""
 LATEST_AHEAD: Final = 86_400.0
 """Seconds that a producer's clock may be ahead before its times count as absurd."""
 
 
 def count(reply: Reply) -> int | None:
-    """Return a reply that is a number; None for an error."""
-    return reply if isinstance(reply, int) else None
+    """Return a reply that counts something; None for an error, and for less than nothing, which XINFO may say of a lag."""
+    return reply if isinstance(reply, int) and reply >= 0 else None
 
 
 def total(numbers: Iterable[int | None]) -> int | None:
@@ -53,6 +55,17 @@ def first_error(replies: Iterable[Reply]) -> str | None:
 def gone(reply: Reply) -> bool:
     """Say whether a reply is XINFO's error for a key that does not exist, where other commands answer 0."""
     return isinstance(reply, ReplyError) and reply.message.endswith("no such key")
+
+
+def number(value: object) -> float | None:
+    """Return a number, or text that is one, such as a score; None for anything else, and for what is not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | bytes):
+        return None
+    try:
+        made = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return made if math.isfinite(made) else None
 
 
 def seconds(value: object) -> float | None:

@@ -46,10 +46,10 @@ class QueueReader(Protocol):
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Ask the system's own sets of names for handles; called in the background, every few minutes."""
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether a key met by the background SCAN looks like this system's; its TYPE is asked next.
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return those keys of a page of the background SCAN that look like this system's; their TYPE is asked next.
 
-        Called for every key of the database and every system: it has to be quick and narrow.
+        Every key of the database passes through it, for every system: it has to be quick and narrow.
         """
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
@@ -63,6 +63,9 @@ class QueueReader(Protocol):
 
     def prefix(self, handle: bytes) -> bytes | None:
         """Return the prefix to configure for the application this queue belongs to; None for a system without prefixes."""
+
+    def keeps(self, handle: bytes) -> bool:
+        """Say whether a handle that an earlier run has found is still to be read: another prefix may be configured now."""
 
     def told_by(self, handle: bytes) -> str:
         """Return the key of the set of names that tells this handle; empty where only keys tell it."""
@@ -82,15 +85,17 @@ class Reader:
 
     needs_scan = False
     prefixes: Sequence[bytes] = ()
+    own_prefix: bytes | None = None
+    """The configured prefix, if there is one: the only one that is read."""
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return nothing: there is no set of names."""
         yield from ()
         return ()
 
-    def may_own(self, key: bytes) -> bool:  # noqa: ARG002  the protocol's signature
-        """Return False: keys are not looked at."""
-        return False
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:  # noqa: ARG002  the protocol's signature
+        """Return nothing: keys are not looked at."""
+        return ()
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:  # noqa: ARG002  the protocol's signature
         """Return None, see :meth:`may_own`."""
@@ -105,12 +110,21 @@ class Reader:
         prefix, between, _ = handle.partition(b"\0")
         return prefix if between else None
 
+    def keeps(self, handle: bytes) -> bool:
+        """Say whether the handle is of the configured prefix."""
+        return self.own_prefix is None or self.prefix(handle) == self.own_prefix
+
     def told_by(self, handle: bytes) -> str:  # noqa: ARG002  the protocol's signature
         """Return nothing: there is no set of names."""
         return ""
 
     def rebase(self) -> None:
         """Do nothing: no counter is derived."""
+
+
+def holding(page: Sequence[bytes], mark: bytes) -> list[bytes]:
+    """Return the keys that have a mark anywhere. Few pages have one, and one look through all keys at once tells."""
+    return [key for key in page if mark in key] if mark in b"\0".join(page) else []
 
 
 def converse(exchange: Callable[[Sequence[Command]], list[Reply]], conversations: Sequence[Conversation[T]]) -> list[T]:

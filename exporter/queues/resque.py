@@ -52,6 +52,7 @@ MAX_FAILED: Final = 1_000
 """Lists of failed jobs by queue."""
 
 _MARKS: Final = ((b":workers:heartbeat", b"hash"), (b":stat:processed", b"string"))
+_ENDS: Final = tuple(mark for mark, _ in _MARKS)
 _FAILED: Final = b"_failed"
 
 
@@ -63,6 +64,7 @@ class ResqueReader(Reader):
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
         self._namespaces = Namespaces(settings.prefix, DEFAULT, names)
         self.needs_scan = not self._namespaces.configured
+        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
         self._heads = HeadMemory()
         self._attempts = Attempts()
         self._served: dict[bytes, Served] = {}
@@ -76,9 +78,9 @@ class ResqueReader(Reader):
         """Return the names in ``queues`` of the namespaces that are Resque's."""
         return discover(self._namespaces, DEFAULT)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key may tell a namespace: ``NS:workers:heartbeat`` or ``NS:stat:processed``."""
-        return self.needs_scan and key.endswith((b":workers:heartbeat", b":stat:processed"))
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that may tell a namespace: ``NS:workers:heartbeat`` and ``NS:stat:processed``."""
+        return [key for key in page if key.endswith(_ENDS)] if self.needs_scan else ()
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the namespace; whether it is Resque's or Sidekiq's, :meth:`discover` tells."""
@@ -174,7 +176,8 @@ class _Reading:
     def __init__(self, app: Application, counts: Sequence[Reply]) -> None:
         self.app = app
         self.totals = counts[:6]
-        self._size, times, self._failed, _, _, pause = self.totals
+        size, times, self._failed, _, _, pause = self.totals
+        self._size = count(size) if isinstance(times, list) else None
         failed_queues, workers, *lengths = counts[6:]
         self._times = [time for time in items(times) if isinstance(time, bytes) and time.isdigit() and len(time) < 12]
         self._failed_queues = sets.members(failed_queues)
@@ -224,6 +227,8 @@ class _Reading:
         beats = self.replies[self.app.key(b"workers:heartbeat")] if self._ids else []
         if (problem := first_error((*says, beats))) is not None:
             self.problem = self.problem or problem
+        elif len(items(beats)) != len(self._ids):
+            self.problem = self.problem or ErrorKind.GARBAGE
         else:
             told = zip(self._ids, says, items(beats), strict=True)
             self.workers = [worker_of(identity, says, beat, now) for identity, says, beat in told]
@@ -231,7 +236,7 @@ class _Reading:
     def _take_delayed(self, now: float) -> None:
         lengths = {int(time): self.replies[self.app.key(b"delayed:" + time)] for time in self._times}
         self.delayed_problem = first_error(lengths.values())
-        if not isinstance(self._size, int) or self.delayed_problem is not None:
+        if self._size is None or self.delayed_problem is not None:
             return
         all_read = self._size <= MAX_TIMES
         if all_read or max(lengths, default=0) > now:
@@ -267,7 +272,7 @@ class _Reading:
         if self._failed_queues is None:
             return None
         others = [rest for rest in self._lists if rest.removesuffix(_FAILED) not in self.listed]
-        return total((count(self._failed), *(count(self.replies[self.app.key(rest)]) for rest in others)))
+        return total((count(self._failed), *(count(self.replies.get(self.app.key(rest))) for rest in others)))
 
 
 def _is_true(pause: Reply) -> bool:

@@ -23,6 +23,7 @@ MAX_SETS: Final = 200
 
 _QUEUES: Final = b":queues"
 _WORKERS: Final = b":workers"
+_ENDS: Final = (_QUEUES, _WORKERS)
 _PREFIX: Final = re.compile(rb"[A-Za-z0-9_.:{}-]+")
 """What RQ allows."""
 _ABREAST: Final = 1_000
@@ -38,7 +39,7 @@ class RqNames(Reader):
     """
 
     def __init__(self, prefix: bytes | None) -> None:
-        self._own = prefix
+        self.own_prefix = prefix
         self.needs_scan = prefix is None
         home = DEFAULT_PREFIX if prefix is None else prefix
         self.prefixes: Sequence[bytes] = (home + _QUEUES, home + _WORKERS)
@@ -72,15 +73,15 @@ class RqNames(Reader):
                         handles |= dict.fromkeys(handle_of(prefix, name) for name in names if name)
         return tuple(handles)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key ends as RQ's sets of queues and workers do."""
-        return key.endswith((_QUEUES, _WORKERS))
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that end as RQ's sets of queues and workers do."""
+        return [key for key in page if key.endswith(_ENDS)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember such a set; its key tells an application and no queue."""
         if (
             kind == b"set"
-            and self._own is None
+            and self.own_prefix is None
             and key not in self.prefixes
             and len(self.prefixes) < MAX_SETS
             and _PREFIX.fullmatch(key.rpartition(b":")[0])

@@ -5,13 +5,13 @@
 RQ counts by worker and not by queue, so the figures can be a queue's only where workers serve nothing else.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from depthgauge.resp import Reply, ReplyError, TooLarge
-from exporter.queues.payload import items
+from exporter.queues.heads import remember
+from exporter.queues.payload import MOST_COUNTED, items, number
 from exporter.queues.tally import RecentMean, Tally
 
 FIELDS: Final = (
@@ -69,8 +69,8 @@ class Workers:
 
     def __init__(self) -> None:
         self._members: dict[bytes, frozenset[bytes]] = {}
-        self._based: set[bytes] = set()
-        self._counted: set[bytes] = set()
+        self._based: dict[bytes, None] = {}
+        self._counted: dict[bytes, None] = {}
         self._completed = Tally()
         self._failed = Tally()
         self._seconds = Tally()
@@ -100,11 +100,11 @@ class Workers:
         own = {key + b"\0" + worker.life: worker for key, worker in read.items() if worker.queues == name}
         if not own and handle not in self._counted:
             if handle not in self._based:
-                self._based.add(handle)
+                remember(self._based, handle, None)
                 self._count(handle, {}, now)
             return served
-        self._based.add(handle)
-        self._counted.add(handle)
+        remember(self._based, handle, None)
+        remember(self._counted, handle, None)
         completed, failed, mean = self._count(handle, own, now)
         if any(worker.queues != name for worker in living):
             return served
@@ -121,7 +121,7 @@ class Workers:
 
     def _remember(self, handle: bytes, members: Sequence[bytes]) -> None:
         if members:
-            self._members[handle] = frozenset(members)
+            remember(self._members, handle, frozenset(members))
         else:
             self._members.pop(handle, None)
 
@@ -139,10 +139,7 @@ def _known(workers: Mapping[bytes, _Worker], figure: str) -> dict[bytes, float]:
     known: dict[bytes, float] = {}
     for life, worker in workers.items():
         reply = getattr(worker, figure)
-        try:
-            number = float(reply) if isinstance(reply, bytes) else 0.0 if reply is None else math.nan
-        except ValueError:
-            continue
-        if math.isfinite(number) and number >= 0:
-            known[life] = number
+        told = 0.0 if reply is None else number(reply)
+        if told is not None and 0 <= told <= MOST_COUNTED:
+            known[life] = told
     return known

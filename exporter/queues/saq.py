@@ -18,9 +18,9 @@ was scheduled and is retried at once is in a list *and* has its old due time unt
 overdue than ``incomplete`` holds beyond the lists and the future.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -28,8 +28,8 @@ from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.snapshot import LiveJobs, Queue
-from exporter.queues.heads import HeadMemory
-from exporter.queues.payload import count, eligible, fields, first_error, items, seconds
+from exporter.queues.heads import HeadMemory, remember
+from exporter.queues.payload import MOST_COUNTED, count, eligible, fields, first_error, items, number, seconds
 from exporter.queues.reader import Conversation, Reader
 from exporter.queues.tally import Tally
 
@@ -60,9 +60,14 @@ class _Job(msgspec.Struct):
     retry_backoff: Any = False
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_COUNTED)]
+
+
 class _Counters(msgspec.Struct):
-    complete: int
-    failed: int
+    complete: _Count
+    failed: _Count
+    uptime: Any = None
+    """Milliseconds."""
 
 
 class _Worker(msgspec.Struct):
@@ -82,10 +87,12 @@ class SaqReader(Reader):
         self._heads = HeadMemory()
         self._complete = Tally()
         self._failed = Tally()
+        self._since: dict[bytes, float] = {}
+        """When the totals of each queue began, or went on."""
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key is named as one that holds jobs or workers of a queue."""
-        return key.startswith(_PREFIX) and key.endswith(_ENDS)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that are named as those that hold jobs or workers of a queue."""
+        return [key for key in page if key.startswith(_PREFIX) and key.endswith(_ENDS)]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the queue's name; a job whose key ends alike is a string."""
@@ -96,6 +103,7 @@ class SaqReader(Reader):
         """Let the totals go on from what is read next."""
         self._complete.rebase()
         self._failed.rebase()
+        self._since.clear()
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches."""
@@ -128,8 +136,11 @@ class SaqReader(Reader):
             living = {key: info for key, info in zip(reading.workers, infos, strict=True) if isinstance(info, bytes)}
             alive = len(living)
             counters = {key: known for key, info in living.items() if (known := _counters(info)) is not None}
-            complete = self._complete.update(reading.name, {key: each.complete for key, each in counters.items()})
-            failed = self._failed.update(reading.name, {key: each.failed for key, each in counters.items()})
+            older = self._older(reading.name, counters, now)
+            complete = self._complete.update(
+                reading.name, {key: each.complete for key, each in counters.items()}, older
+            )
+            failed = self._failed.update(reading.name, {key: each.failed for key, each in counters.items()}, older)
         return Queue(
             system=SYSTEM,
             name=clean(reading.name),
@@ -141,6 +152,12 @@ class SaqReader(Reader):
             registry_workers=alive,
             error=error,
         )
+
+    def _older(self, name: bytes, counters: Mapping[bytes, _Counters], now: float) -> Container[bytes]:
+        """Return the workers that began before the totals did: their keys expire while a job blocks their event loop."""
+        since = self._since.get(name, now)
+        remember(self._since, name, since)
+        return {key for key, each in counters.items() if now - (number(each.uptime) or 0) / 1000 < since}
 
     def _head(self, reading: "_Reading", head: Reply, now: float) -> tuple[datetime | None, datetime | None]:
         """Return eligible and first-seen time of the first job in the list, or of the first overdue one."""

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from depthgauge.resp import Reply
-from exporter.queues.payload import fields, items
+from exporter.queues.payload import MOST_COUNTED, fields, items, number
 
 MOST: Final = 50_000
 """Queues remembered."""
@@ -82,7 +82,7 @@ class Sawtooth:
             before = counted[-1] if counted else 0
             if hash_jobs < before:
                 owed, owed_at, before = before, now, 0
-            total += hash_jobs - before
+            total = min(total + hash_jobs - before, MOST_COUNTED)
             state = _State(hash_jobs, max(newest, state.newest), now, owed, owed_at)
         if len(self._totals) >= MOST:
             oldest = next(iter(self._totals))
@@ -127,11 +127,6 @@ def snapshots_of(reply: Reply) -> Sequence[Measured]:
 
 
 def _number(value: object) -> float | None:
-    """Return a number that is not negative; Redis gives it as text, and Horizon's JSON has it so too."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str | bytes):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
+    """Return a number of jobs or of milliseconds; Redis gives it as text, and Horizon's JSON has it so too."""
+    made = number(value)
+    return made if made is not None and 0 <= made <= MOST_COUNTED else None

@@ -45,6 +45,7 @@ from exporter.queues.sidekiq_processes import (
     MINUTES,
     Process,
     Running,
+    is_identity,
     mean_seconds,
     metric_keys,
     process_of,
@@ -83,6 +84,7 @@ class SidekiqReader(Reader):
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
         self._namespaces = Namespaces(settings.prefix, b"", names)
         self.needs_scan = not self._namespaces.configured
+        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
         self._heads = HeadMemory()
         self._attempts = Attempts()
 
@@ -95,9 +97,9 @@ class SidekiqReader(Reader):
         """Return the names in ``queues`` and those that living processes serve, where the keys are Sidekiq's."""
         return discover(self._namespaces)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say whether the key may tell a namespace: ``NS:processes`` or ``NS:stat:processed``."""
-        return not self._namespaces.configured and key.endswith(_MARKS)
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the keys that may tell a namespace: ``NS:processes`` and ``NS:stat:processed``."""
+        return [key for key in page if key.endswith(_MARKS)] if self.needs_scan else ()
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember the namespace; whether it is Sidekiq's or Resque's, :meth:`discover` tells."""
@@ -143,7 +145,11 @@ class SidekiqReader(Reader):
             registry_workers=reading.workers(name),
             registry_workers_busy=reading.workers(name, busy=True),
             paused=None if reading.paused is None else name in reading.paused,
-            error=first_error((waiting,)) or problem or reading.problem or reading.work_problem,
+            error=first_error((waiting,))
+            or problem
+            or reading.problem
+            or reading.work_problem
+            or reading.queues_problem,
         )
 
     def _application(self, reading: "_Reading", now: float) -> Queue:
@@ -217,7 +223,8 @@ def _counting(app: Application, now: float) -> list[Command]:
 
 
 def _rest(whole: Reply, due: Reply) -> int | None:
-    return max(0, whole - due) if isinstance(whole, int) and isinstance(due, int) else None
+    everything, ready = count(whole), count(due)
+    return None if everything is None or ready is None else max(0, everything - ready)
 
 
 class _Reading:
@@ -228,6 +235,8 @@ class _Reading:
         self.totals = counts[:_TOTALS]
         processes, paused, *rest = counts[_TOTALS:]
         self._identities = sets.members(processes)
+        if self._identities is not None:
+            self._identities = [member for member in self._identities if is_identity(member)]
         self.paused = sets.members(paused)
         self.problem = sets.problem(processes) or sets.problem(paused)
         minutes = rest[: 2 * MINUTES]
@@ -239,6 +248,8 @@ class _Reading:
         self.running: Running | None = Running({}, 0, 0)
         self.work_problem: str | None = None
         self._workers: dict[bytes, list[int]] = {}
+        self.queues_problem: str | None = None
+        """Why it is not known which queues a living process serves."""
 
     def details(self) -> Iterator[tuple[bytes, Command]]:
         """Return what the second batch reads, by key: heads where something waits, and the processes."""
@@ -265,7 +276,11 @@ class _Reading:
         each = (process_of(identity, reply) for identity, reply in told.items())
         self.living = [process for process in each if process is not None]
         for process in self.living:
-            for queue in () if process.quiet else (b"", *process.queues):
+            if process.quiet:
+                continue
+            if not process.queues:
+                self.queues_problem = ErrorKind.GARBAGE
+            for queue in (b"", *process.queues):
                 counts = self._workers.setdefault(queue, [0, 0])
                 counts[0] += 1
                 counts[1] += process.busy > 0
@@ -294,5 +309,10 @@ class _Reading:
         return self.running.unknown + others
 
     def workers(self, queue: bytes, *, busy: bool = False) -> int | None:
-        """Return the living processes that take jobs from a queue, or those of them that have jobs now."""
-        return None if self._identities is None else self._workers.get(queue, (0, 0))[busy]
+        """Return the living processes that take jobs from a queue, or those of them that have jobs now.
+
+        None for a queue as long as one of them does not tell its queues.
+        """
+        if self._identities is None or (queue and self.queues_problem):
+            return None
+        return self._workers.get(queue, (0, 0))[busy]

@@ -39,6 +39,7 @@ class Process:
 
     identity: bytes
     queues: tuple[bytes, ...]
+    """Empty where ``info`` does not tell them: there is no process without queues."""
     busy: int
     quiet: bool
     """It finishes its jobs and takes no more."""

@@ -27,7 +27,7 @@ from exporter.queues.group_rows import groups_of
 from exporter.queues.groups import COMMANDS as GROUP_COMMANDS
 from exporter.queues.groups import MAX_MET, Budget, GroupReader, counting, groups_met
 from exporter.queues.payload import gone
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, Reader, holding
 from exporter.queues.taskiq import GROUP as TASKIQ_GROUP
 from exporter.settings import StreamSettings
 
@@ -61,9 +61,10 @@ class StreamReader(Reader):
             target, own = (key, rest.encode()) if slash and key and rest else (name, None)
             self._wanted.setdefault(target.encode(), {}).setdefault(own, name)
 
-    def may_own(self, key: bytes) -> bool:
-        """Say True for nearly every key: only its TYPE tells a stream."""
-        return _RESULTS not in key and key not in _OURS
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return nearly all keys: only its TYPE tells a stream."""
+        others = {*_OURS, *holding(page, _RESULTS)}
+        return [key for key in page if key not in others]
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Remember a stream; whether it has groups is asked later, and nothing is found until then."""

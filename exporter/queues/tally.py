@@ -4,15 +4,44 @@ Both remember by key and are bounded: beyond ``MOST`` keys the longest unused ar
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
+
+from exporter.queues.payload import MOST_COUNTED
 
 MOST: Final = 50_000
 """Keys remembered."""
 MOST_LIVES: Final = 10_000
-"""Lives remembered of one key, those that ended included: one may only have been unreadable for a moment."""
+"""Lives remembered of one key, those included that are gone: one may only have been unreadable for a while."""
+REMEMBERED: Final = 500
+"""Updates of a key for which a life is remembered that is gone: two hours at one every 15 s."""
 WINDOW: Final = 300.0
 """Seconds that a mean looks back."""
+
+
+class _Lives:
+    """The counters of one key's lives as they stood last, the one that was seen longest ago first."""
+
+    __slots__ = ("_counts", "_update")
+
+    def __init__(self) -> None:
+        self._counts: dict[bytes, tuple[float, int]] = {}
+        self._update = 0
+
+    def take(self, lives: Mapping[bytes, float], older: Container[bytes]) -> float:
+        """Take the counters as they stand now, return what they have grown by."""
+        grown = 0.0
+        self._update += 1
+        for life, count in lives.items():
+            before, _ = self._counts.pop(life, (count if life in older else 0.0, 0))
+            grown += count - before if count >= before else count
+            self._counts[life] = (count, self._update)
+        while len(self._counts) > len(lives):
+            life, (_, seen) = next(iter(self._counts.items()))
+            if len(self._counts) <= MOST_LIVES and seen >= self._update - REMEMBERED:
+                break
+            del self._counts[life]
+        return grown
 
 
 class Tally:
@@ -20,25 +49,22 @@ class Tally:
 
     def __init__(self) -> None:
         self._totals: dict[bytes, float] = {}
-        self._lives: dict[bytes, dict[bytes, float]] = {}
+        self._lives: dict[bytes, _Lives] = {}
 
-    def update(self, key: bytes, lives: Mapping[bytes, float]) -> float:
+    def update(self, key: bytes, lives: Mapping[bytes, float], older: Container[bytes] = ()) -> float:
         """Return the total of a key, given the counters of all its lives as they stand now.
 
-        What stands at the first reading counts as 0. A life that appears later counts whole; one whose counter is lower
-        than before has begun anew and counts whole too; one that is gone keeps what it has brought.
+        What stands at the first reading counts as 0. A life that appears later counts whole, unless it is one of those
+        known to be ``older`` than the first reading, which did not show it; one whose counter is lower than before has
+        begun anew and counts whole too; one that is gone keeps what it has brought.
         """
         known = self._lives.pop(key, None)
         total = self._totals.pop(key, 0.0)
         if known is None:
-            known = dict(lives)
+            known = _Lives()
+            known.take(lives, older)
         else:
-            for life, count in lives.items():
-                before = known.pop(life, 0.0)
-                total += count - before if count >= before else count
-                known[life] = count
-        while len(known) > max(MOST_LIVES, len(lives)):
-            del known[next(iter(known))]
+            total = min(total + known.take(lives, older), MOST_COUNTED)
         if len(self._totals) >= MOST:
             oldest = next(iter(self._totals))
             del self._totals[oldest]

@@ -45,6 +45,7 @@ DEFAULT: Final = b"taskiq"
 
 _LIST: Final = b"list"
 _STREAM: Final = b"stream"
+_KINDS: Final = (_LIST, _STREAM)
 
 
 class _Message(msgspec.Struct):
@@ -66,42 +67,39 @@ class TaskiqReader(Reader):
         self._names = tuple(name.encode() for name in names)
         # A group that is configured as a stream's is shown as that.
         self._others = frozenset(each.key.encode() for each in streams if each.group == GROUP.decode())
-        self._kinds: Mapping[bytes, bytes] = {}
+        self._told: Mapping[bytes, bytes] = {}
+        """TYPE of what the last walk has found; discovery replaces it."""
+        self._kinds: dict[bytes, bytes] = {}
+        """TYPE of what was read; only reading uses it."""
         self._groups = GroupReader(SYSTEM)
         self._heads = HeadMemory()
 
-    def may_own(self, key: bytes) -> bool:  # noqa: ARG002  the protocol's signature
-        """Say True for every key: only its TYPE tells a stream."""
-        return True
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        """Return all keys: only its TYPE tells a stream."""
+        return page
 
     def recognise(self, key: bytes, kind: bytes) -> bytes | None:
         """Return the key of the default queue or a configured one; remember a stream, whose groups are asked later."""
         if kind == _STREAM and len(self.prefixes) < MAX_MET:
             self.prefixes.append(key)
-        if kind == _LIST and (key == DEFAULT or key in self._names):
-            self._kinds = {**self._kinds, key: kind}
-            return key
-        return None
+        return key if kind == _LIST and (key == DEFAULT or key in self._names) else None
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return those of the streams met that have Taskiq's group."""
         met, self.prefixes = tuple(dict.fromkeys(self.prefixes)), []
         groups = yield from groups_met(met)
         found = [key for key, names in groups if GROUP in names and key not in self._others]
-        if new := {key: _STREAM for key in found if self._kinds.get(key) != _STREAM}:
-            self._kinds = {**self._kinds, **new}
+        self._told = dict.fromkeys(found, _STREAM)
         return found
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in three batches."""
         budget = Budget()
-        return (
-            yield from abreast(
-                self._queue(key, now, budget)
-                for key in dict.fromkeys((*self._names, *found))
-                if key not in self._others
-            )
-        )
+        keys = [key for key in dict.fromkeys((*self._names, *found)) if key not in self._others]
+        queues = yield from abreast(self._queue(key, now, budget) for key in keys)
+        if len(self._kinds) > len(keys):
+            self._kinds = {key: self._kinds[key] for key in keys if key in self._kinds}
+        return queues
 
     def rebase(self) -> None:
         """Let the totals go on from what is read next."""
@@ -109,15 +107,15 @@ class TaskiqReader(Reader):
 
     def _queue(self, key: bytes, now: float, budget: Budget) -> Conversation[Queue]:
         """Read one queue by the TYPE that is known of it; by its answer where that is another one, at the cost of a batch."""
-        known = self._kinds.get(key)
+        known = self._kinds.get(key) or self._told.get(key)
         kind, *replies = yield [("TYPE", key), *_counting(key, known)]
         if isinstance(kind, ReplyError) and known is None:
             return Queue(system=SYSTEM, name=clean(key), error=first_error([kind]))
-        if kind == known or isinstance(kind, ReplyError):
+        if known is not None and (kind == known or isinstance(kind, ReplyError)):
+            self._kinds[key] = known
             return (yield from self._counted(key, known, replies, now, budget))
-        if kind in {_LIST, _STREAM}:
-            assert isinstance(kind, bytes)
-            self._kinds = {**self._kinds, key: kind}
+        if isinstance(kind, bytes) and kind in _KINDS:
+            self._kinds[key] = kind
             replies = yield _counting(key, kind)
             return (yield from self._counted(key, kind, replies, now, None))
         if kind == b"none":
@@ -126,7 +124,7 @@ class TaskiqReader(Reader):
         return Queue(system=SYSTEM, name=clean(key), error=ErrorKind.WRONG_TYPE)
 
     def _counted(
-        self, key: bytes, kind: bytes | None, counts: Sequence[Reply], now: float, budget: Budget | None
+        self, key: bytes, kind: bytes, counts: Sequence[Reply], now: float, budget: Budget | None
     ) -> Conversation[Queue]:
         if kind == _STREAM:
             queues = yield from self._groups.read(

@@ -33,6 +33,8 @@ MAX_KEYS: Final = 1_000_000
 _PAGE: Final = 1000
 _PAUSE: Final = 0.005
 """Seconds between two pages, so that a large key space does not keep Redis busy."""
+_DIGITS: Final = 11
+"""Of a time in seconds that is one: beyond are years that no calendar has."""
 _SOON: Final = 10.0
 """Seconds to the next walk after one that failed, and after the server was away."""
 
@@ -83,7 +85,7 @@ class Discovery:
         self._soon = False
         self._thread: threading.Thread | None = None
         by_system = {reader.system: reader for reader in readers}
-        self.findings.load(lambda system, handle: admits(by_system[system].name(handle)))
+        self.findings.load(lambda system, each: by_system[system].keeps(each) and admits(by_system[system].name(each)))
 
     @property
     def found(self) -> dict[str, tuple[bytes, ...]]:
@@ -173,6 +175,10 @@ class Discovery:
         except SourceError as exc:
             problems = [str(exc)]
             self._soon = True
+        except Exception as exc:
+            # A defect of one reader must not end the thread that looks for the queues of all.
+            log.exception("redis %s: looking for queues failed unexpectedly", self._target)
+            problems = [repr(exc)]
         finally:
             # The next walk is minutes away: the server need not keep a connection for it.
             self._link.close()
@@ -217,7 +223,7 @@ class Discovery:
 
         named = converse(ask, [reader.discover() for reader in self._readers])
         for reader, handles in zip(self._readers, named, strict=True):
-            self._add(reader, ((handle, f"named in {reader.told_by(handle)}") for handle in handles))
+            self._add(reader, ((handle, _named(reader.told_by(handle))) for handle in handles))
         return problems
 
     def _scan(self) -> list[str]:
@@ -253,21 +259,27 @@ class Discovery:
 
     def _match(self, readers: Sequence[QueueReader], keys: Sequence[bytes]) -> str | None:
         """Add the queues these keys belong to; return why their types could not be asked, if so."""
-        candidates = [(reader, key) for key in keys for reader in readers if reader.may_own(key)]
-        if not candidates:
+        candidates = [(reader, owned) for reader in readers if (owned := reader.may_own(keys))]
+        asked = tuple(dict.fromkeys(key for _, owned in candidates for key in owned))
+        if not asked:
             return None
-        asked = tuple(dict.fromkeys(key for _, key in candidates))
         kinds = dict(zip(asked, self._exchange([("TYPE", key) for key in asked]), strict=True))
-        for reader, key in candidates:
-            kind = kinds[key]
-            handle = reader.recognise(key, kind) if isinstance(kind, bytes) else None
-            if handle is not None and isinstance(kind, bytes):
-                self._add(reader, [(handle, f"{kind.decode('ascii', 'replace')} {clean(key)}")])
+        for reader, owned in candidates:
+            told: list[tuple[bytes, str]] = []
+            for key in owned:
+                kind = kinds[key]
+                if isinstance(kind, bytes) and (handle := reader.recognise(key, kind)) is not None:
+                    told.append((handle, f"{kind.decode('ascii', 'replace')} {clean(key)}"))
+            self._add(reader, told)
         refused = (kind for kind in kinds.values() if isinstance(kind, ReplyError) and not out_of_reach(kind))
         return next((kind.message for kind in refused), None)
 
     def _add(self, reader: QueueReader, handles: Iterable[tuple[bytes, str]]) -> None:
         self.findings.add(reader.system, (each for each in handles if self._admits(reader.name(each[0]))))
+
+
+def _named(told_by: str) -> str:
+    return f"named in {told_by}" if told_by else "its keys"
 
 
 def unix_time(reply: Reply) -> float | None:
@@ -277,7 +289,6 @@ def unix_time(reply: Reply) -> float | None:
     seconds, microseconds = reply
     if not isinstance(seconds, bytes) or not isinstance(microseconds, bytes):
         return None
-    try:
-        return int(seconds) + int(microseconds) / 1e6
-    except ValueError:
+    if not seconds.isdigit() or not microseconds.isdigit() or max(len(seconds), len(microseconds)) > _DIGITS:
         return None
+    return int(seconds) + int(microseconds) / 1e6

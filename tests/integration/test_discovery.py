@@ -158,6 +158,39 @@ def test_nobody_walks_where_nothing_has_to_be_found_by_walking(redis_server: Red
     assert "scan" not in redis_server.command_calls()
 
 
+class Broken(Told):
+    """A system with a defect that shows at a certain key."""
+
+    system = "broken"
+    needs_scan = True
+
+    def may_own(self, page: Sequence[bytes]) -> Sequence[bytes]:
+        return [key for key in page if key == b"bad"]
+
+    def recognise(self, key: bytes, kind: bytes) -> bytes | None:
+        raise ValueError(f"{key!r} of {kind!r}")
+
+
+def test_a_defect_does_not_end_the_looking_for_queues(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = redis_server.client()
+    client.set("bad", "x")
+    laravel = LaravelReader(PrefixSettings(), PrefixSettings(), ())
+    finder = Discovery("main", Secret(redis_server.url), [laravel, Broken()])
+    try:
+        assert finder.now(soon())
+        assert finder.problem is not None
+        assert "failed unexpectedly" in caplog.text
+        client.delete("bad")
+        client.rpush(f"{P}emails", "x")
+        assert finder.now(soon())
+        assert finder.found["laravel"] == (f"{P}emails".encode(),)
+        assert finder.problem is None
+    finally:
+        finder.close()
+
+
 def test_walks_rest_while_nobody_reads(redis_server: RedisServer, make_source: MakeSource) -> None:
     source = make_source(redis_server.url, discovery_interval=0.01)
     read(source)

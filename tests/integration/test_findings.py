@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from depthgauge.secrets import Secret
-from exporter.settings import RedisSettings
+from exporter.settings import PrefixSettings, RedisSettings
 from exporter.sources import findings
 from exporter.sources.findings import FORGET_AFTER, Findings
 from exporter.sources.redis_queues import RedisQueuesSource
@@ -192,6 +192,19 @@ def test_include_and_exclude_choose_among_what_is_found(
     )
 
 
+def test_what_is_remembered_of_another_prefix_than_the_configured_one_is_not_read(
+    redis_server: RedisServer, emptied: Path
+) -> None:
+    settings = RedisSettings(
+        name="main", url=Secret(redis_server.url), rq=PrefixSettings(prefix="shop"), laravel=PrefixSettings(prefix="s_")
+    )
+    source = RedisQueuesSource(settings, clock=lambda: datetime.now(UTC), timeout=5, state_dir=emptied)
+    try:
+        assert read(source) == {}
+    finally:
+        source.close()
+
+
 def test_a_pattern_that_is_new_holds_for_what_is_remembered(redis_server: RedisServer, emptied: Path) -> None:
     settings = RedisSettings(name="main", url=Secret(redis_server.url), exclude=(re.compile("hi.*"),))
     source = RedisQueuesSource(settings, clock=lambda: datetime.now(UTC), timeout=5, state_dir=emptied)
@@ -205,6 +218,7 @@ def test_found_by_says_what_told_a_queue(redis_server: RedisServer, make_source:
     client = redis_server.client()
     client.zadd(f"{P}emails:delayed", {"x": 1})
     client.sadd("rq:queues", "rq:queue:high")
+    client.hset("bull:mail:meta", "opts.maxLenEvents", 10_000)
     source = make_source(redis_server.url)
     read(source)
     found = {each.system: each for each in source.found_by()}
@@ -212,6 +226,7 @@ def test_found_by_says_what_told_a_queue(redis_server: RedisServer, make_source:
     assert found["laravel"].prefix == "laravel_database_"
     assert found["laravel"].by == f"zset {P}emails:delayed"
     assert found["rq"].by == "named in rq:queues"
+    assert (found["bullmq"].name, found["bullmq"].by) == ("mail", "its keys")
 
 
 def test_a_redis_that_another_exporter_read_meanwhile_rebases_its_counters(

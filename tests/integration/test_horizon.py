@@ -54,11 +54,11 @@ class Horizon:
             self.client.zadd(f"{self.prefix}snapshot:queue:{queue}", {json.dumps(body): at})
 
     def supervise(self, name: str, processes: dict[str, int], *, status: str = "running", age: float = 0) -> None:
-        """Let a supervisor give a sign of life."""
+        """Let a supervisor give a sign of life; ``age`` seconds ago it was the last one."""
         fields = {"name": name, "status": status, "processes": json.dumps(processes or []), "options": "{}"}
         self.client.hset(f"{self.prefix}supervisor:{name}", mapping=fields)
         self.client.zadd(f"{self.prefix}supervisors", {name: int(time.time() - age)})
-        self.client.expire(f"{self.prefix}supervisor:{name}", 30)
+        self.client.expire(f"{self.prefix}supervisor:{name}", int(30 - age))
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ class Keys:
 
 def discovered(reader: BullKeysReader, keys: Keys, *met: tuple[bytes, bytes]) -> list[bytes]:
     for key, kind in met:
-        if reader.may_own(key):
+        if reader.may_own([key]):
             assert reader.recognise(key, kind) is None, "only other keys tell whose it is"
     (handles,) = converse(keys.exchange, [reader.discover()])
     return list(handles)
@@ -75,15 +75,15 @@ def one(reader: BullKeysReader, keys: Keys, now: float = NOW, handle: bytes = b"
     ],
 )
 def test_keys_that_tell_no_queue_are_not_looked_into(key: bytes) -> None:
-    assert not bullmq().may_own(key)
-    assert not bull().may_own(key)
+    assert not bullmq().may_own([key])
+    assert not bull().may_own([key])
 
 
 def test_a_configured_prefix_leaves_all_others_alone() -> None:
     for reader, part in ((bullmq("shop"), b":meta"), (bull("shop"), b":id")):
-        assert reader.may_own(b"shop:mail" + part)
-        assert not reader.may_own(b"bull:mail" + part)
-        assert not reader.may_own(b"shopping:mail" + part)
+        assert reader.may_own([b"shop:mail" + part])
+        assert not reader.may_own([b"bull:mail" + part])
+        assert not reader.may_own([b"shopping:mail" + part])
 
 
 def test_a_key_of_another_type_or_without_a_prefix_is_no_candidate() -> None:
@@ -128,11 +128,18 @@ def test_so_many_candidates_under_unknown_prefixes_and_no_more() -> None:
     reader = bullmq()
     for number in range(MOST_CANDIDATES):
         reader.recognise(b"app:%d:meta" % number, b"hash")
-    assert not reader.may_own(b"app:more:meta")
-    assert reader.may_own(b"bull:mail:meta"), "the usual prefix is always looked into"
+    assert not reader.may_own([b"app:more:meta"])
+    assert reader.may_own([b"bull:mail:meta"]), "the usual prefix is always looked into"
     keys = Keys()
     assert discovered(reader, keys) == []
     assert max(len(batch) for batch in keys.asked) <= 1500, "in portions"
+
+
+def test_whether_a_queue_of_bull_is_paused_is_unknown_where_half_of_it_may_not_be_read() -> None:
+    there = {"HMGET_bull:mail:meta": [None, None, None], "EXISTS_bull:mail:meta-paused": 0}
+    assert one(bull(), Keys(there)).paused is False
+    refused = there | {"EXISTS_bull:mail:meta-paused": ReplyError("NOPERM", "NOPERM no")}
+    assert one(bull(), Keys(refused)).paused is None
 
 
 def names(*clients: str) -> bytes:
@@ -154,6 +161,10 @@ OURS = client("depthgauge", 2, "client|list")
         (names(OURS, client("bull:bWFpbA==", 0), client("bull:bWFpbA==:qe", 2), client("bull:bWFpbA==x", 2)), 0),
         (names(client("depthgauge", 2, "client"), client("bull:bWFpbA==", 2)), 1),
         (names(client("", 2, "client|list"), client("bull:bWFpbA==", 2)), None),
+        (names(OURS, client("", 2, "get"), client("", 1, "bzpopmin"), client("other", 2, "bzpopmin")), 0),
+        (names(OURS, client("", 2, "bzpopmin")), None),
+        (names(OURS, client("", 2, "brpoplpush")), None),
+        (names(OURS, client("", 2, "brpoplpush"), client("bull:bWFpbA==", 2)), 1),
         (names(OURS, client("depthgauge", 1, "client|list"), client("bull:bWFpbA==", 2)), None),
         (b"\xff\x00 name=", None),
         (b"", None),

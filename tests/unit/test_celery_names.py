@@ -18,7 +18,7 @@ def found(tables: Mapping[bytes, Sequence[bytes]], settings: CelerySettings | No
     """Return the handles that discovery finds where these sets are the keys of a Redis."""
     reader = CeleryReader(settings or CelerySettings(), ())
     for key in tables:
-        if reader.may_own(key):
+        if reader.may_own([key]):
             assert reader.recognise(key, b"set") is None, "the key of a table tells no queue"
 
     def exchange(commands: Sequence[Command]) -> list[Reply]:

@@ -95,9 +95,9 @@ def test_any_number_of_hashes_takes_one_round_trip_and_one_command_each() -> Non
 )
 def test_hashes_of_the_convention_are_found(key: bytes, kind: bytes, handle: bytes | None) -> None:
     reader = CounterReader("main", [])
-    assert reader.may_own(key)
+    assert reader.may_own([key])
     assert reader.recognise(key, kind) == handle
-    assert not reader.may_own(b"depthgauge:snapshots")
+    assert not reader.may_own([b"depthgauge:snapshots"])
 
 
 def test_the_name_for_include_and_exclude_is_the_queues_own() -> None:
@@ -188,6 +188,14 @@ def test_a_system_before_the_name_pins_it() -> None:
 def test_a_name_with_a_colon_that_is_no_system_is_bare() -> None:
     found = fill({"depthgauge:jobs:mail:eu": counts()}, [queue("huey", "mail:eu")])
     assert totals(found["huey", "mail:eu"]) == (5, 2)
+
+
+def test_a_name_that_begins_like_a_system_without_such_a_queue_is_the_queues_own() -> None:
+    queues = [queue("arq", "arq:queue"), queue("celery", "mail")]
+    found = fill({"depthgauge:jobs:arq:queue": counts(1), "depthgauge:jobs:rq:mail": counts(2)}, queues)
+    assert [totals(each)[0] for each in found.values()] == [1, None]
+    pinned = fill({"depthgauge:jobs:arq:arq:queue": counts(1), "depthgauge:jobs:arq:queue": counts(2)}, queues)
+    assert totals(pinned["arq", "arq:queue"])[0] == 1
 
 
 def test_a_prefix_that_is_laravels_goes_to_that_application() -> None:

@@ -76,7 +76,7 @@ def read(reader: LaravelReader, table: Mapping[tuple[str, bytes], Reply], *names
 )
 def test_which_keys_tell_a_prefix(key: bytes, kind: bytes, prefix: bytes | None) -> None:
     found = reader()
-    if found.may_own(key):
+    if found.may_own([key]):
         assert found.recognise(key, kind) is None
     assert found.prefixes == (() if prefix is None else (prefix,))
 
@@ -84,6 +84,18 @@ def test_which_keys_tell_a_prefix(key: bytes, kind: bytes, prefix: bytes | None)
 def test_a_list_with_the_name_of_a_horizon_key_is_no_queue() -> None:
     assert reader().recognise(b"chess:masters", b"list") is None
     assert reader().recognise(b"queues:masters", b"list") == b"queues:masters"
+
+
+def test_lists_of_other_systems_queues_are_no_queues_of_laravel() -> None:
+    for key in (
+        b"bull:mail-queues:wait",
+        b"{bull}:queues:active",
+        b"rq:queue:queues:intermediate",
+        b"saq:queues:queued",
+    ):
+        assert reader().may_own([key])
+        assert reader().recognise(key, b"list") is None
+    assert reader(laravel="bull:").recognise(b"bull:queues:mail", b"list") == b"bull:queues:mail"
 
 
 def test_a_configured_prefix_keeps_others_out_and_lets_braces_in() -> None:
@@ -129,7 +141,15 @@ def test_a_long_set_of_names_is_left_early(monkeypatch: pytest.MonkeyPatch) -> N
         return [[b"7", [H + b"queue:q%d" % (2 * pages + each) for each in (0, 1)]]]
 
     (handles,) = converse(endless, [found.discover()])
-    assert (pages, len(handles)) == (3, 6)
+    assert (pages, len(handles)) == (50, 5)
+
+
+def test_a_set_of_strangers_is_left_after_a_page() -> None:
+    talk = answering({("SSCAN", b"x:measured_queues"): [b"7", [b"y:queue:default", b"mail"]]})
+    found = reader()
+    found.recognise(b"x:measured_queues", b"set")
+    assert converse(talk, [found.discover()]) == [()]
+    assert talk.trips == 2, "one page, and the supervisors"
 
 
 def test_without_a_prefix_nothing_is_asked() -> None:
@@ -139,11 +159,19 @@ def test_without_a_prefix_nothing_is_asked() -> None:
     assert talk.trips == 1, "only Laravel's counts"
 
 
-def test_a_supervisor_silent_for_longer_than_29_seconds_is_dead() -> None:
-    hashes: dict[tuple[str, bytes], Reply] = {("HMGET", H + b"supervisor:m:0"): pools({"default": 3})}
-    for age, workers in ((28.9, 3), (29.1, 0)):
-        table = hashes | {("ZRANGE", H + b"supervisors"): alive(age=age)}
-        assert read(reader(), table).registry_workers == workers
+@pytest.mark.parametrize("age", [-120.0, 0.0, 120.0])
+def test_a_supervisor_lives_as_long_as_its_hash_whatever_the_clock_of_its_host(age: float) -> None:
+    table: dict[tuple[str, bytes], Reply] = {("ZRANGE", H + b"supervisors"): alive(age=age)}
+    assert read(reader(), table).registry_workers == 0
+    table["HMGET", H + b"supervisor:m:0"] = pools({"default": 3})
+    assert read(reader(), table).registry_workers == 3
+
+
+def test_members_of_yesterday_are_not_asked_about() -> None:
+    table: dict[tuple[str, bytes], Reply] = {("ZRANGE", H + b"supervisors"): alive(5, age=86_400)}
+    talk = answering(table)
+    converse(talk, [reader().read([b"\0" + H + b"\0default"], NOW)])
+    assert talk.trips == 1
 
 
 def test_more_supervisors_than_so_many_are_not_counted_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +281,6 @@ def test_idle_queues_are_known_by_the_counters_of_their_workers() -> None:
     for key in (b"depthgauge:jobs:mail", b"kombu.depthgauge:jobs:mail", b"shop_database_depthgauge:jobs:"):
         assert found.recognise(key, b"hash") is None, "somebody else's"
     told = reader(laravel="shop:")
-    assert told.may_own(b"shop:depthgauge:jobs:mail")
-    assert not told.may_own(b"blog_database_depthgauge:jobs:mail")
+    assert told.may_own([b"shop:depthgauge:jobs:mail"])
+    assert not told.may_own([b"blog_database_depthgauge:jobs:mail"])
     assert told.recognise(b"shop:depthgauge:jobs:mail", b"hash") == b"shop:queues:mail"

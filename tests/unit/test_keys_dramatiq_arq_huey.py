@@ -6,6 +6,7 @@ import pytest
 
 from depthgauge.resp import Command, Reply, TooLarge
 from depthgauge.snapshot import Queue
+from exporter.queues import dramatiq
 from exporter.queues.arq import ArqReader
 from exporter.queues.dramatiq import DramatiqReader
 from exporter.queues.heads import PAUSE
@@ -34,13 +35,13 @@ FOREIGN = (
 
 
 def handle(reader: QueueReader, key: bytes, kind: bytes) -> bytes | None:
-    return reader.recognise(key, kind) if reader.may_own(key) else None
+    return reader.recognise(key, kind) if reader.may_own([key]) else None
 
 
 @pytest.mark.parametrize("reader", [DramatiqReader(PrefixSettings(), ()), ArqReader(()), HueyReader(())])
 def test_keys_of_others_are_left_alone(reader: QueueReader) -> None:
     assert [key for key, kind in FOREIGN if handle(reader, key, kind) is not None] == []
-    assert reader.prefixes == ()
+    assert list(reader.prefixes) == []
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_keys_of_others_are_left_alone(reader: QueueReader) -> None:
         (b"dramatiq:default.DQ.msgs", b"hash", b"dramatiq\0default"),
         (b"dramatiq:default.XQ.msgs", b"hash", b"dramatiq\0default"),
         (b"dramatiq:default.XQ", b"zset", b"dramatiq\0default"),
-        (b"shop:jobs:mail.eu.msgs", b"hash", b"shop:jobs\0mail.eu"),
+        (b"dramatiq:mail.eu.msgs", b"hash", b"dramatiq\0mail.eu"),
         (b"dramatiq:a.msgs.msgs", b"hash", b"dramatiq\0a.msgs"),
         (b"dramatiq:default.msgs", b"list", None),
         (b"dramatiq:default.XQ", b"hash", None),
@@ -60,10 +61,35 @@ def test_keys_of_others_are_left_alone(reader: QueueReader) -> None:
         (b"dramatiq:.msgs", b"hash", None),
         (b"user:42 inbox.msgs", b"hash", None),
         (b"a\0b:default.msgs", b"hash", None),
+        (b"room:general.msgs", b"hash", None),
     ],
 )
 def test_dramatiq_knows_a_queue_by_its_messages(key: bytes, kind: bytes, queue: bytes | None) -> None:
     assert handle(DramatiqReader(PrefixSettings(), ()), key, kind) == queue
+
+
+def test_dramatiq_believes_another_namespace_by_its_heartbeats() -> None:
+    reader = DramatiqReader(PrefixSettings(), ())
+    for key in (b"shop:jobs:mail.eu.msgs", b"room:general.msgs", b"room:42:a.XQ", b"shop:jobs:low.DQ.msgs"):
+        assert handle(reader, key, b"zset" if key.endswith(b".XQ") else b"hash") is None
+    assert len(reader.prefixes) == 4, "discovery asks once more when there are more"
+
+    def exchange(commands: Sequence[Command]) -> list[Reply]:
+        asked = [b"shop:jobs:__heartbeats__", b"room:__heartbeats__", b"room:42:__heartbeats__"]
+        assert commands == [("TYPE", key) for key in asked]
+        return [b"zset", b"none", b"hash"]
+
+    assert converse(exchange, [reader.discover()]) == [(b"shop:jobs\0mail.eu", b"shop:jobs\0low")]
+    assert reader.prefixes == ()
+
+
+def test_dramatiq_looks_into_so_many_strangers_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dramatiq, "MOST_CANDIDATES", 3)
+    reader = DramatiqReader(PrefixSettings(), ())
+    for number in range(9):
+        handle(reader, b"room:a%d.msgs" % number, b"hash")
+    assert len(reader.prefixes) == 3
+    assert handle(reader, b"dramatiq:mail.msgs", b"hash") is not None
 
 
 def test_dramatiq_looks_into_the_configured_namespace_only() -> None:
@@ -96,7 +122,7 @@ def test_arq_asks_what_a_health_check_holds() -> None:
     for key, kind in ((b"a:health-check", b"string"), (b":health-check", b"string"), (b"b:health-check", b"hash")):
         assert handle(reader, key, kind) is None
     assert handle(reader, b"c:health-check", b"string") is None
-    assert reader.prefixes == (b"a", b"c")
+    assert reader.prefixes == [b"a", b"c"]
     health = b"Nov-29 00:14:00 j_complete=0 j_failed=0 j_retried=0 j_ongoing=0 queued=0"
 
     def exchange(commands: Sequence[Command]) -> list[Reply]:
@@ -105,11 +131,8 @@ def test_arq_asks_what_a_health_check_holds() -> None:
 
     assert converse(exchange, [reader.discover()]) == [(b"c",)]
 
-    def again(commands: Sequence[Command]) -> list[Reply]:
-        assert [command[1] for command in commands] == [b"a:health-check"], "what is proven is not asked again"
-        return [None]
-
-    assert converse(again, [reader.discover()]) == [(b"c",)]
+    assert reader.prefixes == [], "asked about again when the next walk meets them: what is gone is told no more"
+    assert converse(exchange, [reader.discover()]) == [()]
 
 
 REPLIES: dict[str, Reply] = {

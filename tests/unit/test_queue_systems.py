@@ -116,11 +116,35 @@ def test_settings_of_a_system_bring_it(name: str, option: object) -> None:
     assert found == {name: True, "list": True}
 
 
+@pytest.mark.parametrize("name", ["celery", "rq", "sidekiq", "resque", "bullmq", "bull", "dramatiq", "laravel"])
+def test_a_configured_prefix_keeps_only_its_own_of_what_was_found_earlier(name: str) -> None:
+    kind = CelerySettings if name == "celery" else PrefixSettings
+    (told,) = active_readers(settings(systems=(name,), **{name: kind(prefix="shop")}))
+    (free,) = active_readers(settings(systems=(name,)))
+    handles = [b"shopqueues:mail", b"queues:mail"] if name == "laravel" else [b"shop\0mail", b"shop:eu\0mail"]
+    assert [told.reader.keeps(handle) for handle in handles] == [True, False]
+    assert [free.reader.keeps(handle) for handle in handles] == [True, True]
+
+
 def test_a_pinned_name_brings_its_system_a_bare_one_does_not() -> None:
     pinned = {active.reader.system: active.always for active in active_readers(settings(queues=("rq:high", "low")))}
     assert [name for name, always in pinned.items() if always] == ["rq"]
     listed = {active.reader.system: active.always for active in active_readers(settings(queues=("list:jobs",)))}
     assert [name for name, always in listed.items() if always] == ["list"]
+
+
+def test_a_list_that_is_told_twice_is_read_once_as_its_table_says() -> None:
+    told = settings(
+        lists=(ListSettings(key="jobs:v2", name="jobs"),),
+        sorted_sets=(SortedSetSettings(key="due:v2", name="due"),),
+        queues=("list:jobs", "list:more", "zset:due"),
+        systems=(),
+    )
+    keys = {
+        active.reader.system: {str(command[1]) for command in next(iter(active.reader.read((), 1.8e9)))}
+        for active in active_readers(told)
+    }
+    assert keys == {"list": {"jobs:v2", "more"}, "zset": {"due:v2"}}
 
 
 def test_every_system_names_the_commands_it_sends() -> None:

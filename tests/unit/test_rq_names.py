@@ -34,7 +34,7 @@ class Keys:
 
     def found(self, reader: RqReader) -> list[bytes]:
         for key in self.sets:
-            if reader.needs_scan and reader.may_own(key):
+            if reader.needs_scan and reader.may_own([key]):
                 assert reader.recognise(key, b"set") is None
         (handles,) = converse(self.exchange, [reader.discover()])
         return list(handles)

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from depthgauge.resp import Reply, ReplyError
+from exporter.queues import heads
 from exporter.queues.rq_workers import Served, Workers
 
 HIGH = b"rq\0high"
@@ -110,3 +113,13 @@ def test_what_others_counted_meanwhile_is_not_counted_again() -> None:
     registry.workers.rebase()
     assert totals(registry.read({b"w1": worker(90), b"w2": worker(40)})) == (0, 0)
     assert totals(registry.read({b"w1": worker(91), b"w2": worker(40)})) == (1, 0)
+
+
+def test_queues_that_are_gone_are_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "MOST", 10)
+    workers = Workers()
+    for number in range(50):
+        handle, member = b"rq\0q%d" % number, b"rq:worker:w%d" % number
+        fields: list[Reply] = [b"idle", b"2027", None, b"q%d" % number, b"1", b"0", b"1.5"]
+        assert workers.judge(handle, b"q%d" % number, [member], {member: fields}, 1.8e9).workers == 1
+    assert len(workers._members) == len(workers._based) == len(workers._counted) == 10

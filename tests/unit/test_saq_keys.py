@@ -26,7 +26,7 @@ from exporter.queues.saq import SaqReader
 )
 def test_keys_of_queues(key: bytes, kind: bytes, name: bytes | None) -> None:
     reader = SaqReader(())
-    assert reader.may_own(key)
+    assert reader.may_own([key])
     assert reader.recognise(key, kind) == name
 
 
@@ -34,7 +34,7 @@ def test_keys_of_queues(key: bytes, kind: bytes, name: bytes | None) -> None:
     "key", [b"saq:mail:schedule", b"saq:mail:worker_info:1", b"saq:job:mail:1", b"arq:queue:active", b"xsaq:a:queued"]
 )
 def test_other_keys_cost_no_question(key: bytes) -> None:
-    assert not SaqReader(()).may_own(key)
+    assert not SaqReader(()).may_own([key])
 
 
 def test_totals_outlive_workers_and_go_on_after_a_rebase() -> None:
@@ -70,3 +70,33 @@ def test_totals_outlive_workers_and_go_on_after_a_rebase() -> None:
     assert totals() == (6, 1, 1)
     workers = {"c": (51, 1)}
     assert totals() == (7, 2, 1)
+
+
+def test_a_worker_that_was_silent_at_the_first_reading_does_not_bring_all_it_ever_did() -> None:
+    reader = SaqReader(("mail",))
+    info: bytes | None = None
+
+    def exchange(commands: Sequence[Command]) -> list[Reply]:
+        return [answer(command) for command in commands]
+
+    def answer(command: Command) -> Reply:
+        if command[0] == "GET":
+            return info
+        if command[0] == "ZRANGE":
+            return [b"saq:mail:worker_info:a"]
+        return None if command[0] == "LINDEX" else 0
+
+    def total(now: float, complete: int | None, uptime: float = 3600) -> int | None:
+        nonlocal info
+        stats = {"complete": complete, "failed": 0, "uptime": int(uptime * 1000)}
+        info = None if complete is None else json.dumps({"stats": stats}).encode()
+        ((queue,),) = converse(exchange, [reader.read((), now)])
+        return queue.completed_total
+
+    assert total(1.8e9, None) == 0, "its key has expired: a job blocks the worker's event loop"
+    assert total(1.8e9 + 15, 5000) == 0
+    assert total(1.8e9 + 30, 5003) == 3
+    reader.rebase()
+    assert total(1.8e9 + 45, None) == 3
+    assert total(1.8e9 + 60, 7000) == 3
+    assert total(1.8e9 + 75, 7001) == 4

@@ -143,7 +143,7 @@ def test_streams_and_taskiq_share_what_is_found_and_claim_no_group_twice() -> No
     found = {}
     for reader in (StreamReader((), ()), TaskiqReader(())):
         for key in keys:
-            assert reader.may_own(key)
+            assert reader.may_own([key])
             assert reader.recognise(key, b"stream") is None
             assert reader.recognise(key, b"hash") is None
         assert len(reader.prefixes) == len(keys), "discovery asks once more when there are more"
@@ -163,7 +163,7 @@ def test_streams_and_taskiq_share_what_is_found_and_claim_no_group_twice() -> No
 def test_streams_of_depthgauge_and_of_rqs_results_are_not_looked_at() -> None:
     reader = StreamReader((), ())
     for key in (b"depthgauge:snapshots", b"depthgauge:quarantine", b"rq:results:1", b"shop:rq:results:1"):
-        assert not reader.may_own(key)
+        assert not reader.may_own([key])
 
 
 def test_taskiq_takes_lists_by_name_only() -> None:

@@ -36,6 +36,30 @@ def test_a_worker_that_could_not_be_read_for_a_moment_is_not_counted_twice() -> 
     assert counters.update(b"q", {b"w": 52}) == 2
 
 
+def test_lives_that_are_gone_are_forgotten_in_the_end_and_what_they_brought_is_not() -> None:
+    counters = Tally()
+    counters.update(b"q", {})
+    for life in range(3 * tally.REMEMBERED):
+        assert counters.update(b"q", {b"%d" % life: 2}) == 2 * (life + 1)
+    held = counters._lives[b"q"]._counts
+    assert len(held) == tally.REMEMBERED + 1
+
+
+def test_a_life_is_still_known_after_so_many_readings_without_it() -> None:
+    counters = Tally()
+    counters.update(b"q", {b"w": 50})
+    for _ in range(tally.REMEMBERED):
+        assert counters.update(b"q", {b"other": 0}) == 0
+    assert counters.update(b"q", {b"w": 51, b"other": 0}) == 1
+
+
+def test_a_life_that_is_older_than_the_first_reading_counts_from_where_it_stands() -> None:
+    counters = Tally()
+    counters.update(b"q", {b"w": 50})
+    assert counters.update(b"q", {b"w": 50, b"late": 900, b"new": 2}, {b"late", b"w"}) == 2
+    assert counters.update(b"q", {b"w": 51, b"late": 901, b"new": 2}, {b"late", b"w"}) == 4
+
+
 def test_what_went_by_while_another_exporter_read_is_not_ours() -> None:
     counters = Tally()
     counters.update(b"q", {b"w": 50})
@@ -69,7 +93,7 @@ def test_memory_is_bounded() -> None:
     many = Tally()
     for number in range(0, 30_000, 1000):
         many.update(b"q", {b"%d" % life: 1 for life in range(number, number + 1000)})
-    assert len(many._lives[b"q"]) <= tally.MOST_LIVES
+    assert len(many._lives[b"q"]._counts) <= tally.MOST_LIVES
 
 
 def test_after_a_rebase_memory_stays_bounded() -> None:

@@ -347,16 +347,3 @@ def test_queue_that_is_not_certain_leaves_the_process_counted_for_its_system() -
     assert workers.unmapped == {Unmapped("main", "p", "p", "rq", "mail")}
     ruled = worker_map(rule("p", "shop:mail", system="rq"), known=known)
     assert served(fill(ruled, process("p", pid=1), table=table)) == [[("default", "rq", "shop:mail")]]
-
-
-def test_queue_that_is_no_longer_certain_is_unknown_and_not_without_workers() -> None:
-    known: dict[tuple[str, str], Sequence[str]] = {("rq", "q"): ("one",)}
-    workers = worker_map(rule(r"w", "q", "only", system="rq"), redises=TWO, known=known)
-    known["rq", "only"] = ("one",)
-    seen = fill(workers, process("w"))
-    assert {(each.redis, each.queue): each.processes for each in seen.workers} == {("one", "q"): 1, ("one", "only"): 1}
-    known["rq", "q"] = ("one", "two")
-    seen = fill(workers, process("w"))
-    assert {(each.redis, each.queue): each.processes for each in seen.workers} == {("one", "only"): 1}
-    gone = fill(workers)
-    assert {(each.redis, each.queue): each.processes for each in gone.workers} == {("one", "only"): 0}

@@ -1,4 +1,4 @@
-"""What the log says of workers that cannot be mapped: once, and a line for all that are alike."""
+"""Workers of which it is not certain where their queues live: what the log says of them, and what is shown."""
 
 import logging
 from datetime import UTC, datetime
@@ -33,3 +33,24 @@ def test_workers_that_are_alike_share_a_line(caplog: pytest.LogCaptureFixture) -
         f"main: g1:w, like 2 others, serves queue 'a', {ends}",
         f"main: g4:w serves queue 'b', {ends}",
     ]
+
+
+def test_queue_that_is_no_longer_certain_is_unknown_and_not_without_workers() -> None:
+    places = [Place(name, frozenset(("rq",))) for name in ("one", "two")]
+    known = {"one": [("rq", "a"), ("rq", "b")], "two": list[tuple[str, str]]()}
+    workers = WorkerMap(rules={}, command_lines=[Worker("rq")], places=places, known=lambda redis: known[redis])
+    table = Table()
+    table.argv = {1: ("rq", "work", "a"), 2: ("rq", "work", "b")}
+
+    def seen(*pids: int) -> dict[str, int]:
+        processes = tuple(
+            Process(group=f"g{pid}", name="w", state=ProcessState.RUNNING, pid=pid, resources=Resources())
+            for pid in pids
+        )
+        (part,) = workers.fill([Supervisor(observed_at=NOW, name="main", now=NOW, state=1, processes=processes)], table)
+        return {each.queue: each.processes for each in part.workers}
+
+    assert seen(1, 2) == {"a": 1, "b": 1}
+    known["two"].append(("rq", "a"))
+    assert seen(1, 2) == {"b": 1}, "somebody works on one of the two: 0 would call people for nothing"
+    assert seen() == {"b": 0}
