@@ -77,12 +77,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., Any]) -> Any:
-    """Hand out whole groups, in their order."""
+    """Hand out whole groups, in their order, and say which of them are done."""
     from xdist.scheduler import LoadScopeScheduling
+
+    seconds: dict[str, float] = {}
 
     class Groups(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
 
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            super().mark_test_complete(node, item_index, duration)
+            group = group_of(self.registered_collections[node][item_index])
+            seconds[group] = seconds.get(group, 0.0) + duration
+            tests = self.assigned_work[node][group]
+            if all(tests.values()):
+                _say(config, f"{node.gateway.id} {group}: {len(tests)} tests in {seconds[group]:.1f} s")
+
     config.option.loadscopereorder = False
     return Groups(config, log)
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter):
+        begun = reporter._tw.width_of_current_line
+        reporter.write_line(f"\n{line}" if begun else line)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Write no dots where there is a line for each group."""
+    several = getattr(config.option, "numprocesses", None)
+    return ("passed", "", "PASSED") if several and report.passed and report.when == "call" else None

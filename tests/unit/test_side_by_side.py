@@ -23,6 +23,8 @@ def pytest_configure(config):
     config.stash[needs.INVENTORY].parts = FAKES
 """
 
+GROUPS = ("faults/test_faults.py", "integration/test_integration.py")
+
 TESTS = """
 import os
 import pytest
@@ -54,6 +56,7 @@ def test_what_processes_found_is_one_report(pytester: pytest.Pytester, monkeypat
     result.assert_outcomes(passed=2 * tests)
     result.stdout.fnmatch_lines([f"*failed at the first try: {2 * tests}*", f"make *{4 * tests} tests*4.3"])
     told = re.findall(r"AssertionError: first failure in process (\d+), half a character: \\udcff", result.stdout.str())
+    result.stdout.re_match_lines_random([rf"gw\d {group}: {tests} tests in .* s" for group in GROUPS])
     assert len(set(told)) == 2, "each file stayed in one process"
 
 
