@@ -163,7 +163,7 @@ def test_a_full_disk_delays_and_loses_nothing(make_supervisord: MakeSupervisord,
     wait_for(lambda: len(listened.lines("steady")) == 36, what="with the next tick all are there")
     assert listened.states("steady") == ["STARTING", "RUNNING", "STOPPING", "STOPPED"] * 9
     assert listened.text.count("level=error") == 1, listened.text
-    assert "can write events again" in listened.text
+    wait_for(lambda: "can write events again" in listened.text, what="it says so")
 
 
 @pytest.mark.needs("root")

@@ -76,10 +76,11 @@ def test_a_queue_fills_is_worked_on_and_drains(
 
     systems.start("saq", "saq_app.settings", environment=words)
     wait_for(lambda: reads(source).live.active == 0, 20, what="another worker has swept it away")
-    told = ask("nap", "0")
+    ask("nap", "0")
     swept = wait_for(lambda: (now := reads(source)).completed_total == 3 and now, what="the new worker counts on")
     assert swept.live == LiveJobs(waiting=0, active=0, delayed=1)
-    assert told["scheduled"] == 1
+    # SAQ takes it for what is neither in a list nor running: between two of its counts a job may be in both or none.
+    assert ask("info")["scheduled"] == 1
 
 
 def test_a_retry_with_a_delay_is_delayed(
