@@ -1,5 +1,6 @@
 """``depthgauge listen`` as the event listener of a real supervisord: exact, whatever is away."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -62,7 +63,9 @@ def test_the_documented_section_works(make_supervisord: MakeSupervisord, tmp_pat
 def test_each_change_is_told_once_and_in_order(listened: Listened) -> None:
     rpc = listened.supervisord.rpc
     for name in ("steady", "done", "three", "hopeless", "revived"):
-        rpc.startProcess(name, False)
+        # One that ends at once may have ended before supervisord answers, and then it says so.
+        with contextlib.suppress(xmlrpc.client.Fault) if name == "hopeless" else contextlib.nullcontext():
+            rpc.startProcess(name, False)
     with pytest.raises(xmlrpc.client.Fault, match="NO_FILE"):
         rpc.startProcess("nowhere", False)
     revived = listened.supervisord.wait_for_state("revived", "RUNNING")["pid"]
