@@ -3,7 +3,6 @@
 Both remember by key and are bounded: beyond ``MOST`` keys the longest unused are forgotten.
 """
 
-from collections import deque
 from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
@@ -16,7 +15,9 @@ MOST_LIVES: Final = 10_000
 REMEMBERED: Final = 500
 """Updates of a key for which a life is remembered that is gone: two hours at one every 15 s."""
 WINDOW: Final = 300.0
-"""Seconds that a mean looks back."""
+"""Seconds that a mean looks back, and a share of it more."""
+SAMPLES: Final = 6
+"""Samples within that time, at most."""
 
 
 class _Lives:
@@ -88,17 +89,21 @@ class RecentMean:
 
     def __init__(self, window: float = WINDOW) -> None:
         self._window = window
-        self._samples: dict[bytes, deque[_Sample]] = {}
+        # Apart by a share of the window at least, but for the last one: a few samples do for thousands of queues.
+        self._apart = window / SAMPLES
+        self._samples: dict[bytes, list[_Sample]] = {}
 
     def update(self, key: bytes, *, now: float, count: float, seconds: float) -> float | None:
         """Return the mean of what was added within the window; None if nothing was. ``now`` is unix time in seconds."""
-        samples = self._samples.pop(key, None) or deque()
+        samples = self._samples.pop(key, None) or []
         last = samples[-1] if samples else None
         if last is not None and (count < last.jobs or seconds < last.seconds or now < last.at):
             samples.clear()
+        if len(samples) > 1 and samples[-1].at - samples[-2].at < self._apart:
+            samples.pop()
         samples.append(_Sample(now, count, seconds))
         while len(samples) > 2 and samples[1].at <= now - self._window:
-            samples.popleft()
+            del samples[0]
         if len(self._samples) >= MOST:
             del self._samples[next(iter(self._samples))]
         self._samples[key] = samples

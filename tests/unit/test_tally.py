@@ -132,3 +132,15 @@ def test_the_mean_is_none_when_the_clock_went_back() -> None:
     mean = RecentMean()
     mean.update(b"q", now=100, count=1, seconds=1)
     assert mean.update(b"q", now=50, count=2, seconds=2) is None
+
+
+def test_a_few_samples_do_however_often_it_is_read() -> None:
+    mean = RecentMean(window=60)
+    for second in range(1000):
+        found = mean.update(b"q", now=second, count=second, seconds=second * 2.0)
+        assert found is None or found == 2
+    assert len(mean._samples[b"q"]) <= 9
+    # The first half took two seconds a job; of what is within the window each took four.
+    for second in range(1000, 1080):
+        mean.update(b"q", now=second, count=second, seconds=2000 + (second - 1000) * 4.0)
+    assert mean.update(b"q", now=1080, count=1080, seconds=2320.0) == 4
