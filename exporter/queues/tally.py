@@ -99,7 +99,7 @@ class RecentMean:
         last = samples[-1] if samples else None
         if last is not None and (count < last.jobs or seconds < last.seconds or now < last.at):
             samples.clear()
-        if len(samples) > 1 and samples[-1].at - samples[-2].at < self._apart:
+        if len(samples) > 1 and now - samples[-2].at < self._apart:
             samples.pop()
         samples.append(_Sample(now, count, seconds))
         while len(samples) > 2 and samples[1].at <= now - self._window:

@@ -279,9 +279,9 @@ def test_reading_the_same_again_and_again_takes_no_more_memory(system: str) -> N
     answers = Answers(7, ill=0.02, steady=True)
     sizes: list[int] = []
     for _ in range(2):
-        for step in range(40):  # more than a mean looks back, and whole turns of its samples
+        for step in range(42):  # more than a mean looks back, and whole turns of its samples
             found = (*walk(reader, answers), *REMEMBERED.get(system, (b"a\0mail", b"a\0low", b"b\0mail")))
-            hold(reader.read(tuple(dict.fromkeys(found)), NOW + 15 * (step + 40 * len(sizes))), answers, 3)
+            hold(reader.read(tuple(dict.fromkeys(found)), NOW + 15 * (step + 42 * len(sizes))), answers, 3)
         sizes.append(size_of(reader, set()))
     assert sizes[0] > 0, "something is held at all"
     assert sizes[1] <= sizes[0]

@@ -139,8 +139,16 @@ def test_a_few_samples_do_however_often_it_is_read() -> None:
     for second in range(1000):
         found = mean.update(b"q", now=second, count=second, seconds=second * 2.0)
         assert found is None or found == 2
-    assert len(mean._samples[b"q"]) <= 9
+    assert len(mean._samples[b"q"]) <= 10
     # The first half took two seconds a job; of what is within the window each took four.
     for second in range(1000, 1080):
         mean.update(b"q", now=second, count=second, seconds=2000 + (second - 1000) * 4.0)
     assert mean.update(b"q", now=1080, count=1080, seconds=2320.0) == 4
+
+
+def test_what_was_read_before_a_long_silence_is_where_the_mean_begins() -> None:
+    mean = RecentMean(window=60)
+    mean.update(b"q", now=0, count=0, seconds=0)
+    assert mean.update(b"q", now=5, count=3, seconds=6) == 2
+    assert mean.update(b"q", now=900, count=3, seconds=6) is None
+    assert mean.update(b"q", now=905, count=4, seconds=11) == 5
