@@ -64,7 +64,8 @@ def test_a_queue_fills_is_worked_on_and_drains(
     assert done.head_eligible_at is None
     told = ask("nap", "30")
     (stats,) = (each["stats"] for each in told["workers"].values())
-    assert (stats["complete"], stats["failed"], stats["retried"]) == (2, 1, 1)
+    assert (stats["complete"], stats["failed"]) == (2, 1)
+    assert stats["retried"] >= 1, "a sweep that comes early may have put one back, too"
 
     wait_for(lambda: reads(source).live.active == 1, what="the long nap runs")
     systems.stop(worker, kill=True)

@@ -85,13 +85,22 @@ def test_a_stream_is_worked_on_and_its_worker_killed(
     assert (drained.registry_workers, drained.registry_workers_busy) == (1, 0)
 
     systems.run("taskiq_app.py", "60", "60", "60", "60", environment=words)
-    taken = LiveJobs(waiting=0, active=4)
-    wait_for(lambda: reads(source, "mail:eu").live == taken, 30, what="two run, two were fetched ahead")
+    # How many are fetched ahead of the two that run depends on how they came.
+    live = wait_for(
+        lambda: ((now := reads(source, "mail:eu").live).active or 0) >= 2 and now,
+        30,
+        what="two run, others were fetched",
+    )
+    assert (live.waiting or 0) + (live.active or 0) == 4
     assert reads(source, "mail:eu").registry_workers_busy == 1
     systems.stop(worker, kill=True)
+    held = reads(source, "mail:eu").live
     systems.run("taskiq_app.py", "0", environment=words)
     killed = reads(source, "mail:eu")
-    assert killed.live == LiveJobs(waiting=1, active=4), "what a killed worker held stays with it"
+    assert held.waiting is not None
+    assert killed.live == LiveJobs(waiting=held.waiting + 1, active=held.active), (
+        "what a killed worker held stays with it"
+    )
     assert killed.completed_total == 4
     assert killed.head_eligible_at is not None
 

@@ -68,7 +68,9 @@ class Systems:
     def stop(self, process: "subprocess.Popen[bytes]", *, kill: bool = False) -> None:
         """End a program and what it has started: by SIGTERM and patience, or at once."""
         if process.poll() is None:
-            family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+            parent = psutil.Process(process.pid)
+            # The parent first: it would clean up behind children that are killed.
+            family = [parent, *parent.children(recursive=True)]
             if not kill:
                 process.terminate()
                 psutil.wait_procs(family, timeout=10)
