@@ -1,6 +1,5 @@
 """The Bull reader beside the library itself as producer and worker under node, and beside BullMQ under the same prefix."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.settings import PrefixSettings
 from exporter.sources.redis_queues import RedisQueuesSource
-from tests.plugins.bullmq import BullStation, MakeStation
+from tests.plugins.bullmq import BullStation, MakeStation, Moment
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.waiting import wait_for
@@ -16,10 +15,6 @@ from tests.plugins.waiting import wait_for
 pytestmark = pytest.mark.needs("bullmq")
 
 HOUR = 3_600_000
-
-
-def at(milliseconds: float) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def compare(source: RedisQueuesSource, station: BullStation, name: str, *, overdue: int = 0) -> Queue:
@@ -65,7 +60,7 @@ def test_a_queue_goes_through_all_its_states(
     wait_for(lambda: ours().live.waiting == 6, what="one is overdue")
     waiting = compare(source, station, "mail", overdue=1)
     assert waiting.live == LiveJobs(waiting=6, active=0, delayed=1)
-    assert waiting.head_eligible_at == at(urgent["timestamp"]), "prioritized jobs run first"
+    assert waiting.head_eligible_at == Moment(urgent["timestamp"]), "prioritized jobs run first"
     assert waiting.completed_total is None, "no worker has kept metrics"
     assert waiting.processing_seconds is None
     assert waiting.registry_workers == 0
@@ -73,7 +68,7 @@ def test_a_queue_goes_through_all_its_states(
     station.ask("promote", queue="mail", id=due["id"])
     compare(source, station, "mail")
     last = add(lifo=True)
-    assert compare(source, station, "mail").head_eligible_at == at(last["timestamp"])
+    assert compare(source, station, "mail").head_eligible_at == Moment(last["timestamp"])
 
     station.ask("pause", queue="mail")
     assert redis_server.client().exists("bull:mail:meta"), "for BullMQ's sake, which must not take it for its own"
@@ -81,7 +76,7 @@ def test_a_queue_goes_through_all_its_states(
     paused = compare(source, station, "mail")
     assert paused.live.waiting == 8
     assert paused.paused is True
-    assert paused.head_eligible_at == at(last["timestamp"])
+    assert paused.head_eligible_at == Moment(last["timestamp"])
     assert set(read(make_source(redis_server.url))) == {("bull", "mail")}
     station.ask("resume", queue="mail")
     assert compare(source, station, "mail").paused is False

@@ -1,6 +1,6 @@
 """The BullMQ reader beside the library itself, four generations of it, as producer and worker under node."""
 
-from datetime import UTC, datetime
+import uuid
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.settings import PrefixSettings
 from exporter.sources.redis_queues import RedisQueuesSource
-from tests.plugins.bullmq import BullStage, BullStation, MakeStation
+from tests.plugins.bullmq import BullStage, BullStation, MakeStation, Moment
 from tests.plugins.queue_source import MakeSource, read
 from tests.plugins.redis_server import RedisServer
 from tests.plugins.waiting import wait_for
@@ -17,10 +17,6 @@ pytestmark = pytest.mark.needs("bullmq")
 
 HOUR = 3_600_000
 VERSIONS = ("bullmq3", "bullmq4", "bullmq5", "bullmq")
-
-
-def at(milliseconds: float) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def compare(source: RedisQueuesSource, station: BullStation, name: str, *, overdue: int = 0) -> Queue:
@@ -49,7 +45,7 @@ def compare(source: RedisQueuesSource, station: BullStation, name: str, *, overd
 )
 def test_a_queue_goes_through_all_its_states(package: str, bull_stage: BullStage, make_source: MakeSource) -> None:
     station = bull_stage.station(package)
-    mail = f"mail-{package}"
+    mail = f"mail-{package}-{uuid.uuid4().hex[:6]}"  # a second try meets an empty one, too
 
     def add(data: dict[str, Any] | None = None, **opts: Any) -> Any:
         return station.ask("add", queue=mail, data=data or {}, opts=opts)
@@ -67,20 +63,20 @@ def test_a_queue_goes_through_all_its_states(package: str, bull_stage: BullStage
     waiting = compare(source, station, mail)
     assert waiting.live == LiveJobs(waiting=5, active=0, delayed=1, blocked=0)
     ahead = urgent if package == "bullmq3" else first  # since 4.0 prioritized jobs come after the others
-    assert waiting.head_eligible_at == at(ahead["timestamp"])
+    assert waiting.head_eligible_at == Moment(ahead["timestamp"])
     assert waiting.completed_total is None, "no worker has kept metrics"
     assert waiting.processing_seconds is None
     assert waiting.registry_workers == 0
 
     last = add(lifo=True)
-    assert compare(source, station, mail).head_eligible_at == at(last["timestamp"])
+    assert compare(source, station, mail).head_eligible_at == Moment(last["timestamp"])
 
     station.ask("pause", queue=mail)
     add()
     paused = compare(source, station, mail)
     assert paused.live.waiting == 7
     assert paused.paused is True
-    assert paused.head_eligible_at == at(last["timestamp"])
+    assert paused.head_eligible_at == Moment(last["timestamp"])
     station.ask("resume", queue=mail)
     assert compare(source, station, mail).paused is False
 
@@ -125,18 +121,18 @@ def test_overdue_jobs_wait_and_markers_are_no_jobs(
     source = make_source(bull_stage.server.url)
     found = wait_for(lambda: (now := read(source))["bullmq", late].live.waiting == 1 and now, what="one is overdue")
     assert found["bullmq", late].live == LiveJobs(waiting=1, active=0, delayed=1, blocked=0)
-    assert found["bullmq", late].head_eligible_at == at(due["timestamp"] + 5)
+    assert found["bullmq", late].head_eligible_at == Moment(due["timestamp"] + 5)
     assert found["bullmq", urgent].live.waiting == 1
-    assert found["bullmq", urgent].head_eligible_at == at(first["timestamp"])
+    assert found["bullmq", urgent].head_eligible_at == Moment(first["timestamp"])
     assert found["bullmq", lifo].live == LiveJobs(waiting=5, active=0, delayed=1, blocked=0)
-    assert found["bullmq", lifo].head_eligible_at == at(stack[-1]["timestamp"])
+    assert found["bullmq", lifo].head_eligible_at == Moment(stack[-1]["timestamp"])
     compare(source, station, late, overdue=1)
     compare(source, station, urgent)
 
     station.ask("promote", queue=late, id=due["id"])
     promoted = compare(source, station, late)
     assert promoted.live == LiveJobs(waiting=1, active=0, delayed=1, blocked=0)
-    assert promoted.head_eligible_at == at(due["timestamp"] + 5), "the job forgets its delay, its options do not"
+    assert promoted.head_eligible_at == Moment(due["timestamp"] + 5), "the job forgets its delay, its options do not"
 
     station.ask("pause", queue=urgent)
     station.ask("add", queue=urgent, opts={"delay": HOUR})
@@ -180,7 +176,7 @@ def test_a_retried_job_is_eligible_since_its_last_attempt(
     assert ours.live.waiting == 1
     times = station.ask("job", queue=retried, id=job["id"])
     assert times["processedOn"] >= job["timestamp"]
-    assert ours.head_eligible_at == at(times["processedOn"])
+    assert ours.head_eligible_at == Moment(times["processedOn"])
 
 
 @pytest.mark.parametrize("package", ["bullmq5", "bullmq"])

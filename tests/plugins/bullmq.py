@@ -6,6 +6,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -17,6 +18,22 @@ TESTS: Final = Path(__file__).resolve().parents[1]
 PROGRAM: Final = TESTS / "programs" / "bullmq_station.js"
 NODE_MODULES: Final = TESTS / "npm" / "node_modules"
 TIMEOUT: Final = 20.0
+
+
+class Moment:
+    """A time that a library has stored. Equal to one that is a few milliseconds off: what is ahead of Redis's clock, as far as
+    that is known, counts as now."""
+
+    def __init__(self, milliseconds: float) -> None:
+        self._at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, datetime) and abs(other - self._at) < timedelta(milliseconds=5)
+
+    __hash__ = None  # type: ignore[assignment]  # what is nearly equal has no hash
+
+    def __repr__(self) -> str:
+        return f"about {self._at!r}"
 
 
 class BullStation:
