@@ -11,7 +11,7 @@ import pytest
 
 from tests.plugins.needs import ALL, INVENTORY
 
-FOLDERS: Final = ("faults", "integration", "e2e")
+FOLDERS: Final = ("faults", "integration", "migration", "e2e")
 LIMIT: Final = 3
 """Tests a run may have that pass at the second try only."""
 

@@ -39,7 +39,7 @@ def results(run: pytest.Pytester, folder: str, *, tests: int, failures: int) -> 
     return run.runpytest_inprocess(*(word for name in plugins for word in ("-p", name)))
 
 
-@pytest.mark.parametrize("folder", ["faults", "integration", "e2e"])
+@pytest.mark.parametrize("folder", ["faults", "integration", "migration", "e2e"])
 def test_one_failure_is_told_and_forgiven(run: pytest.Pytester, folder: str) -> None:
     result = results(run, folder, tests=LIMIT, failures=1)
     assert result.ret == pytest.ExitCode.OK
