@@ -17,8 +17,8 @@ from sink import queries, tables
 from sink.connect import connect
 from sink.schema import Connection, check_schema
 
-BATCH: Final = 200
-"""Rows a statement."""
+BATCH: Final = 100
+"""Rows a statement: less than the 64 KiB of JSON beyond which the Community edition of npm breaks off."""
 DAY: Final = timedelta(days=1)
 
 
