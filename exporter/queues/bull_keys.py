@@ -5,6 +5,7 @@ or where there is a stream ``events`` (Bull publishes instead); else Bull's wher
 writes a hash ``meta`` while a queue is paused.
 """
 
+from abc import abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from itertools import islice
 from typing import ClassVar, Final, NamedTuple, TypeVar
@@ -110,9 +111,9 @@ class BullKeysReader(PrefixReader):
         """Return what to ask about prefix and name."""
         return (meta_of(base), ("EXISTS", base + b":events"), ("EXISTS", base + b":id"))
 
+    @abstractmethod
     def is_ours(self, replies: Sequence[Reply], *, home: bool) -> bool:
         """Say whether the replies to :meth:`evidence` show a queue of this system; ``home`` if the prefix is known."""
-        raise NotImplementedError
 
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all queues in two batches, three where the next job is a paused or a prioritized one."""
@@ -124,9 +125,9 @@ class BullKeysReader(PrefixReader):
         each = yield from together([self.clients.ask(now), *(self.read_queue(target, now) for target in self._targets)])
         return [queue for queue in each if queue is not None]
 
+    @abstractmethod
     def read_queue(self, target: Target, now: float) -> Conversation[Queue | None]:
         """Read one queue; None if it is the other system's."""
-        raise NotImplementedError
 
     def _split(self, base: bytes) -> tuple[bytes, bytes] | None:
         """Return prefix and name: names have had no colon since BullMQ 5, those before are known by a known prefix."""

@@ -4,6 +4,7 @@ A reader does no I/O. It yields commands and is sent their replies, so that the 
 travel in one pipeline and the heads in a second, and so that a test needs no server.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -139,13 +140,13 @@ def holding(page: Sequence[bytes], mark: bytes) -> list[bytes]:
     return [key for key in page if mark in key] if mark in b"\0".join(page) else []
 
 
-class PrefixReader(Reader):
+class PrefixReader(Reader, ABC):
     """A reader whose handles are prefix and name (naming.py)."""
 
     @property
+    @abstractmethod
     def system(self) -> str:
         """The value of the ``system`` label."""
-        raise NotImplementedError
 
     def bare(self, handle: bytes) -> bytes:
         """Return the name."""
