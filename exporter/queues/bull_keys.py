@@ -6,7 +6,7 @@ writes a hash ``meta`` while a queue is paused.
 """
 
 from abc import abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import ClassVar, Final, NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ from exporter.queues.bull_jobs import RecentJobs
 from exporter.queues.heads import HeadMemory
 from exporter.queues.naming import handle_of, labels, parts_of
 from exporter.queues.payload import items
-from exporter.queues.reader import Conversation, PrefixReader
+from exporter.queues.reader import Conversation, PrefixReader, abreast
 from exporter.settings import PrefixSettings
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ class BullKeysReader(PrefixReader):
             self._found = found
         if not self._targets:
             return ()
-        each = yield from together([self.clients.ask(now), *(self.read_queue(target, now) for target in self._targets)])
+        each = yield from abreast([self.clients.ask(now), *(self.read_queue(target, now) for target in self._targets)])
         return [queue for queue in each if queue is not None]
 
     @abstractmethod
@@ -180,21 +180,3 @@ def totals(completed: Reply, failed: Reply) -> tuple[int | None, int | None]:
 def _first_number(reply: Reply) -> int | None:
     value = next(iter(items(reply)), None)
     return int(value) if isinstance(value, bytes) and value.isdigit() and len(value) < 19 else None
-
-
-def together(conversations: Sequence[Conversation[T]]) -> Generator[Sequence[Command], list[Reply], list[T]]:
-    """Hold conversations side by side: each round of all of them is one batch. Returns their results in order."""
-    results: dict[int, T] = {}
-    answers: dict[int, list[Reply] | None] = dict.fromkeys(range(len(conversations)))
-    while answers:
-        asked: dict[int, Sequence[Command]] = {}
-        for index, answer in answers.items():
-            conversation = conversations[index]
-            try:
-                asked[index] = next(conversation) if answer is None else conversation.send(answer)
-            except StopIteration as stop:
-                results[index] = stop.value
-        commands = [command for each in asked.values() for command in each]
-        rest = iter((yield commands) if commands else [])
-        answers = {index: list(islice(rest, len(each))) for index, each in asked.items()}
-    return [results[index] for index in range(len(conversations))]

@@ -45,8 +45,7 @@ from exporter.queues.laravel_apps import (
     unbraced,
 )
 from exporter.queues.payload import count, eligible, fields, first_error, items, seconds, total
-from exporter.queues.reader import Conversation, Reader, holding
-from exporter.queues.together import together
+from exporter.queues.reader import Conversation, Reader, abreast, holding
 from exporter.settings import PrefixSettings
 
 log = logging.getLogger(__name__)
@@ -165,7 +164,8 @@ class LaravelReader(Reader):
         if found is not self._found:
             self._apps = self._sorted(found)
             self._found = found
-        read, told = yield from together(self._live(now), self._horizon.read(self._apps.measured, now))
+        both: Conversation[list[Any]] = abreast((self._live(now), self._horizon.read(self._apps.measured, now)))
+        read, told = yield from both
         counts, heads = read
         queues = [self._queue(target, counts, heads, told, now) for target in self._apps.targets]
         return [*queues, *told.kept]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from depthgauge.resp import Command, Reply
+from depthgauge.resp import Reply
 from exporter.queues.naming import handle_of, labels, parts_of
 from exporter.queues.reader import Conversation
 
@@ -95,26 +95,3 @@ def holds_job(
     lists = [key for key, kind in zip(keys, kinds, strict=True) if kind == b"list"]
     heads: list[Reply] = (yield [("LINDEX", key, end) for key in lists]) if lists else []
     return any(map(is_job, heads))
-
-
-def side_by_side(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:
-    """Hold several conversations in the batches of one, and return their results."""
-    results: dict[int, T] = {}
-    waiting: dict[int, Sequence[Command]] = {}
-    for index, conversation in enumerate(conversations):
-        try:
-            waiting[index] = next(conversation)
-        except StopIteration as stop:
-            results[index] = stop.value
-    while waiting:
-        asked = dict(waiting)
-        waiting.clear()
-        replies = yield [command for commands in asked.values() for command in commands]
-        start = 0
-        for index, commands in asked.items():
-            try:
-                waiting[index] = conversations[index].send(replies[start : start + len(commands)])
-            except StopIteration as stop:
-                results[index] = stop.value
-            start += len(commands)
-    return [results[index] for index in range(len(conversations))]

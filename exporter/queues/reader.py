@@ -5,7 +5,7 @@ travel in one pipeline and the heads in a second, and so that a test needs no se
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from depthgauge.names import clean
@@ -157,26 +157,37 @@ class PrefixReader(Reader, ABC):
         return {self.system: parts_of(handle)[0]}
 
 
-def converse(exchange: Callable[[Sequence[Command]], list[Reply]], conversations: Sequence[Conversation[T]]) -> list[T]:
-    """Run the conversations side by side, one exchange for each round of all of them, and return their results."""
+def abreast(conversations: Iterable[Conversation[T]]) -> Conversation[list[T]]:
+    """Hold the conversations side by side, one batch for each round of all of them, and return their results in order."""
     results: dict[int, T] = {}
-    waiting: dict[int, Sequence[Command]] = {}
-
-    def advance(index: int, replies: list[Reply] | None) -> None:
-        conversation = conversations[index]
+    asked: dict[int, tuple[Conversation[T], Sequence[Command]]] = {}
+    count = 0
+    for conversation in conversations:
         try:
-            waiting[index] = next(conversation) if replies is None else conversation.send(replies)
+            asked[count] = (conversation, next(conversation))
         except StopIteration as stop:
-            results[index] = stop.value
-
-    for index in range(len(conversations)):
-        advance(index, None)
-    while waiting:
-        asked = dict(waiting)
-        waiting.clear()
-        replies = exchange([command for commands in asked.values() for command in commands])
+            results[count] = stop.value
+        count += 1
+    while asked:
+        replies = yield [command for _, commands in asked.values() for command in commands]
         start = 0
-        for index, commands in asked.items():
-            advance(index, replies[start : start + len(commands)])
-            start += len(commands)
-    return [results[index] for index in range(len(conversations))]
+        for at, (conversation, commands) in tuple(asked.items()):
+            end = start + len(commands)
+            try:
+                asked[at] = (conversation, conversation.send(replies[start:end]))
+            except StopIteration as stop:
+                del asked[at]
+                results[at] = stop.value
+            start = end
+    return [results[at] for at in range(count)]
+
+
+def converse(exchange: Callable[[Sequence[Command]], list[Reply]], conversations: Iterable[Conversation[T]]) -> list[T]:
+    """Hold the conversations side by side, one exchange for each round of all of them, and return their results."""
+    held = abreast(conversations)
+    try:
+        commands = next(held)
+        while True:
+            commands = held.send(exchange(commands))
+    except StopIteration as stop:
+        return list(stop.value)

@@ -32,10 +32,10 @@ from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.queues import sets
 from exporter.queues.attempts import Attempts, counter
 from exporter.queues.heads import HeadMemory
-from exporter.queues.namespaces import Application, Namespaces, key_of, side_by_side
+from exporter.queues.namespaces import Application, Namespaces, key_of
 from exporter.queues.naming import parts_of
 from exporter.queues.payload import count, eligible, first_error, items, total
-from exporter.queues.reader import Conversation, PrefixReader
+from exporter.queues.reader import Conversation, PrefixReader, abreast
 from exporter.queues.resque_discovery import discover
 from exporter.queues.resque_workers import PEEK, Served, Worker, is_id, worker_of
 from exporter.settings import PrefixSettings
@@ -96,7 +96,7 @@ class ResqueReader(PrefixReader):
     def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
         """Read all applications in two batches: counts; heads, workers, delayed and failed jobs."""
         each = [self._read(application, now) for application in self._namespaces.applications(found)]
-        results = yield from side_by_side(each)
+        results = yield from abreast(each)
         return [queue for queues in results for queue in queues]
 
     def _read(self, app: Application, now: float) -> Conversation[list[Queue]]:

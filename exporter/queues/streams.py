@@ -22,12 +22,11 @@ from depthgauge.names import clean
 from depthgauge.resp import Reply
 from depthgauge.snapshot import Queue
 from depthgauge.stream import QUARANTINE, STREAM
-from exporter.queues.abreast import abreast
 from exporter.queues.group_rows import groups_of
 from exporter.queues.groups import COMMANDS as GROUP_COMMANDS
 from exporter.queues.groups import MAX_MET, Budget, GroupReader, counting, groups_met
 from exporter.queues.payload import gone
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, Reader, abreast
 from exporter.queues.taskiq import GROUP as TASKIQ_GROUP
 from exporter.settings import StreamSettings
 

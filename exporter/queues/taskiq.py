@@ -27,12 +27,11 @@ from depthgauge.errors import ErrorKind
 from depthgauge.names import clean
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.snapshot import LiveJobs, Queue
-from exporter.queues.abreast import abreast
 from exporter.queues.groups import COMMANDS as GROUP_COMMANDS
 from exporter.queues.groups import MAX_MET, Budget, GroupReader, counting, groups_met
 from exporter.queues.heads import HeadMemory
 from exporter.queues.payload import count, fields, first_error
-from exporter.queues.reader import Conversation, Reader
+from exporter.queues.reader import Conversation, Reader, abreast
 from exporter.settings import StreamSettings
 
 SYSTEM: Final = "taskiq"

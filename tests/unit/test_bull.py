@@ -11,10 +11,10 @@ from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.snapshot import Queue
 from exporter.queues.bull import BullReader
 from exporter.queues.bull_clients import PAUSE, BullClients
-from exporter.queues.bull_keys import MOST_CANDIDATES, BullKeysReader, together
+from exporter.queues.bull_keys import MOST_CANDIDATES, BullKeysReader
 from exporter.queues.bullmq import BullMqReader
 from exporter.queues.naming import handle_of
-from exporter.queues.reader import Conversation, converse
+from exporter.queues.reader import Conversation, abreast, converse
 from exporter.settings import PrefixSettings
 
 NOW = 1.8e9
@@ -275,7 +275,7 @@ def test_conversations_side_by_side_share_their_batches() -> None:
         return heard
 
     def hold() -> Generator[Sequence[Command], list[Reply], list[list[Reply]]]:
-        return (yield from together([talk(2), talk(0), talk(1)]))
+        return (yield from abreast([talk(2), talk(0), talk(1)]))
 
     batches: list[int] = []
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from depthgauge.resp import Command, Reply
-from exporter.queues.namespaces import MOST, Application, Namespaces, side_by_side
+from exporter.queues.namespaces import MOST, Application, Namespaces
 from exporter.queues.naming import handle_of
-from exporter.queues.reader import Conversation, converse
+from exporter.queues.reader import Conversation, abreast, converse
 
 
 def shown(applications: object) -> list[tuple[bytes, list[str]]]:
@@ -65,6 +65,6 @@ def test_conversations_of_different_lengths_share_their_batches() -> None:
         batches.append(len(commands))
         return [str(command[1]).encode() for command in commands]
 
-    (results,) = converse(exchange, [side_by_side([talk("a", 2), talk("none", 0), talk("b", 3)])])
+    (results,) = converse(exchange, [abreast([talk("a", 2), talk("none", 0), talk("b", 3)])])
     assert batches == [2, 4, 3]
     assert results == [[b"a00", b"a10", b"a11"], [], [b"b00", b"b10", b"b11", b"b20", b"b21", b"b22"]]

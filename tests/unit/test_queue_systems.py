@@ -16,8 +16,8 @@ from tests.plugins.repo import repo_root
 SHARED = {
     *("active", "system", "__init__", "reader", "payload", "heads", "naming", "tally", "sets", "targets"),
     *("rq_names", "rq_workers", "celery_names"),
-    *("abreast", "groups", "group_rows"),
-    *("horizon", "laravel_apps", "sawtooth", "together", "counters"),
+    *("groups", "group_rows"),
+    *("horizon", "laravel_apps", "sawtooth", "counters"),
     *("bull_keys", "bull_jobs", "bull_clients"),
     *("attempts", "namespaces", "sets", "sidekiq_discovery", "sidekiq_processes", "resque_discovery", "resque_workers"),
 }
