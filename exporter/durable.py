@@ -1,4 +1,4 @@
-"""Writing so that it is on the disk when it is done: what the spool and the files of events stand on. All of it raises OSError."""
+"""Files that are on the disk when they are written: what spool, events and memories stand on. All of it raises OSError."""
 
 import contextlib
 import os
@@ -37,3 +37,15 @@ def replace(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             fresh.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def read(path: Path, *, most: int) -> bytes | None:
+    """Return a file's content, None where there is none; raise ValueError if it has more bytes than ``most``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        return None
+    if len(data) > most:
+        raise ValueError(f"it has more than {most} bytes")
+    return data

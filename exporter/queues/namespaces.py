@@ -1,14 +1,16 @@
 """Applications that share a Redis by namespaces, as Ruby's redis-namespace makes them: name and colon before every key."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
+from depthgauge.names import clean
 from depthgauge.resp import Reply
+from depthgauge.snapshot import Queue
 from exporter.queues.naming import handle_of, labels, parts_of
-from exporter.queues.reader import Conversation
-
-T = TypeVar("T")
+from exporter.queues.reader import Conversation, PrefixReader, abreast
+from exporter.settings import PrefixSettings
 
 MOST: Final = 64
 """Namespaces that are asked for queues in one Redis."""
@@ -95,3 +97,30 @@ def holds_job(
     lists = [key for key, kind in zip(keys, kinds, strict=True) if kind == b"list"]
     heads: list[Reply] = (yield [("LINDEX", key, end) for key in lists]) if lists else []
     return any(map(is_job, heads))
+
+
+class NamespaceReader(PrefixReader):
+    """A reader whose keys have a namespace, which it may share with others; its queues' names stand in ``queues``."""
+
+    def __init__(self, settings: PrefixSettings, default: bytes, names: Sequence[str]) -> None:
+        self._namespaces = Namespaces(settings.prefix, default, names)
+        self.needs_scan = not self._namespaces.configured
+        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
+
+    @property
+    def prefixes(self) -> Sequence[bytes]:  # type: ignore[override]  # an attribute elsewhere
+        """The namespaces that :meth:`discover` asks."""
+        return self._namespaces.known
+
+    def told_by(self, handle: bytes) -> str:
+        """Return the set of names."""
+        return f"named in {clean(key_of(parts_of(handle)[0], b'queues'))}"
+
+    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
+        """Read all applications side by side."""
+        results = yield from abreast(self.read_application(app, now) for app in self._namespaces.applications(found))
+        return [queue for queues in results for queue in queues]
+
+    @abstractmethod
+    def read_application(self, app: Application, now: float) -> Conversation[list[Queue]]:
+        """Read the queues of one namespace."""

@@ -26,16 +26,14 @@ from functools import cached_property
 from typing import Final
 
 from depthgauge.errors import ErrorKind
-from depthgauge.names import clean
 from depthgauge.resp import Command, Reply, ReplyError, TooLarge
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.queues import sets
 from exporter.queues.attempts import Attempts, counter
 from exporter.queues.heads import HeadMemory
-from exporter.queues.namespaces import Application, Namespaces, key_of
-from exporter.queues.naming import parts_of
+from exporter.queues.namespaces import Application, NamespaceReader
 from exporter.queues.payload import count, eligible, first_error, items, total
-from exporter.queues.reader import Conversation, PrefixReader, abreast
+from exporter.queues.reader import Conversation
 from exporter.queues.resque_discovery import discover
 from exporter.queues.resque_workers import PEEK, Served, Worker, is_id, worker_of
 from exporter.settings import PrefixSettings
@@ -56,23 +54,16 @@ _ENDS: Final = tuple(mark for mark, _ in _MARKS)
 _FAILED: Final = b"_failed"
 
 
-class ResqueReader(PrefixReader):
+class ResqueReader(NamespaceReader):
     """Reads Resque's queues. A handle is namespace and name."""
 
     system: Final = SYSTEM
 
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
-        self._namespaces = Namespaces(settings.prefix, DEFAULT, names)
-        self.needs_scan = not self._namespaces.configured
-        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
+        super().__init__(settings, DEFAULT, names)
         self._heads = HeadMemory()
         self._attempts = Attempts()
         self._served: dict[bytes, Served] = {}
-
-    @property
-    def prefixes(self) -> Sequence[bytes]:  # type: ignore[override]  # an attribute elsewhere
-        """The namespaces that :meth:`discover` asks."""
-        return self._namespaces.known
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return the names in ``queues`` of the namespaces that are Resque's."""
@@ -89,17 +80,8 @@ class ResqueReader(PrefixReader):
                 self._namespaces.remember(key.removesuffix(mark))
         return None
 
-    def told_by(self, handle: bytes) -> str:
-        """Return the set of names."""
-        return f"named in {clean(key_of(parts_of(handle)[0], b'queues'))}"
-
-    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
-        """Read all applications in two batches: counts; heads, workers, delayed and failed jobs."""
-        each = [self._read(application, now) for application in self._namespaces.applications(found)]
-        results = yield from abreast(each)
-        return [queue for queues in results for queue in queues]
-
-    def _read(self, app: Application, now: float) -> Conversation[list[Queue]]:
+    def read_application(self, app: Application, now: float) -> Conversation[list[Queue]]:
+        """Read one application in two batches: counts; heads, workers, delayed and failed jobs."""
         reading = _Reading(app, (yield _counting(app)))
         asked = {key: command for key, command in reading.details() if self._heads.readable(key, now)}
         replies: list[Reply] = (yield list(asked.values())) if asked else []

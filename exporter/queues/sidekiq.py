@@ -28,16 +28,14 @@ from typing import Any, Final
 import msgspec
 
 from depthgauge.errors import ErrorKind
-from depthgauge.names import clean
 from depthgauge.resp import Command, Reply
 from depthgauge.snapshot import KeptJobs, LiveJobs, Queue
 from exporter.queues import sets
 from exporter.queues.attempts import Attempts, counter
 from exporter.queues.heads import HeadMemory
-from exporter.queues.namespaces import Application, Namespaces, key_of
-from exporter.queues.naming import parts_of
+from exporter.queues.namespaces import Application, NamespaceReader
 from exporter.queues.payload import count, eligible, fields, first_error, seconds, total
-from exporter.queues.reader import Conversation, PrefixReader, abreast
+from exporter.queues.reader import Conversation
 from exporter.queues.sidekiq_discovery import discover
 from exporter.queues.sidekiq_processes import (
     FIELDS,
@@ -76,22 +74,15 @@ class _Head(msgspec.Struct):
     created_at: Any = None
 
 
-class SidekiqReader(PrefixReader):
+class SidekiqReader(NamespaceReader):
     """Reads Sidekiq's queues. A handle is namespace and name."""
 
     system: Final = SYSTEM
 
     def __init__(self, settings: PrefixSettings, names: Sequence[str]) -> None:
-        self._namespaces = Namespaces(settings.prefix, b"", names)
-        self.needs_scan = not self._namespaces.configured
-        self.own_prefix = None if settings.prefix is None else settings.prefix.encode()
+        super().__init__(settings, b"", names)
         self._heads = HeadMemory()
         self._attempts = Attempts()
-
-    @property
-    def prefixes(self) -> Sequence[bytes]:  # type: ignore[override]  # an attribute elsewhere
-        """The namespaces that :meth:`discover` asks."""
-        return self._namespaces.known
 
     def discover(self) -> Conversation[Sequence[bytes]]:
         """Return the names in ``queues`` and those that living processes serve, where the keys are Sidekiq's."""
@@ -108,17 +99,8 @@ class SidekiqReader(PrefixReader):
             self._namespaces.remember(key.removesuffix(mark))
         return None
 
-    def told_by(self, handle: bytes) -> str:
-        """Return the set of names."""
-        return f"named in {clean(key_of(parts_of(handle)[0], b'queues'))}"
-
-    def read(self, found: Sequence[bytes], now: float) -> Conversation[Sequence[Queue]]:
-        """Read all applications in three batches: counts; heads and processes; what busy processes do."""
-        each = [self._read(application, now) for application in self._namespaces.applications(found)]
-        results = yield from abreast(each)
-        return [queue for queues in results for queue in queues]
-
-    def _read(self, app: Application, now: float) -> Conversation[list[Queue]]:
+    def read_application(self, app: Application, now: float) -> Conversation[list[Queue]]:
+        """Read one application in three batches: counts; heads and processes; what busy processes do."""
         reading = _Reading(app, (yield _counting(app, now)))
         asked = {key: command for key, command in reading.details() if self._heads.readable(key, now)}
         replies: list[Reply] = (yield list(asked.values())) if asked else []

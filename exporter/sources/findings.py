@@ -159,11 +159,5 @@ def _reason(exc: OSError | ValueError) -> str:
 
 def _read(path: Path) -> _File | None:
     """Return the file's content, None where there is none; raise OSError, or ValueError if it makes no sense."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES} bytes")
-    return msgspec.json.decode(data, type=_File)
+    data = durable.read(path, most=MAX_BYTES)
+    return None if data is None else msgspec.json.decode(data, type=_File)
