@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from exporter.command_lines.reader import Variable, no_variable
-from exporter.command_lines.words import commands, options
+from exporter.command_lines.words import commands, runs_settings
 
 SYSTEM: Final = "saq"
 
@@ -19,9 +19,4 @@ class SaqCommandLine:
 
     def serves(self, argv: Sequence[str], variable: Variable = no_variable) -> Sequence[str] | None:  # noqa: ARG002
         """Return no queues for a worker; ``saq --check`` is none."""
-        return () if any(map(_is_worker, commands(argv, _NAMES))) else None
-
-
-def _is_worker(words: Sequence[str]) -> bool:
-    given = list(options(words, _VALUED))
-    return ("--check", "") not in given and any(option == "" and "." in value for option, value in given)
+        return () if any(runs_settings(words, _VALUED) for words in commands(argv, _NAMES)) else None

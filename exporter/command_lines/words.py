@@ -47,6 +47,12 @@ def options(words: Sequence[str], valued: Collection[str]) -> Iterator[tuple[str
             yield "", word
 
 
+def runs_settings(words: Sequence[str], valued: Collection[str]) -> bool:
+    """Say whether a program is given the dotted name of settings to work by, and not ``--check``."""
+    given = list(options(words, valued))
+    return ("--check", "") not in given and any(option == "" and "." in value for option, value in given)
+
+
 def _letters(word: str, valued: Collection[str], rest: Iterator[str]) -> Iterator[tuple[str, str]]:
     for at, letter in enumerate(word[1:], 2):
         if f"-{letter}" in valued:

@@ -2,16 +2,14 @@
 
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from depthgauge.redis_link import Link
-from depthgauge.resp import Command, Reply
 from exporter.queues import SYSTEMS
 from tests.plugins.every_system import PLAIN, WAITING, fill_every_system
-from tests.plugins.queue_source import MakeSource, read
+from tests.plugins.queue_source import CountTrips, MakeSource, read
 from tests.plugins.redis_server import MakeRedis, RedisServer, valkey_binary
 
 
@@ -52,19 +50,11 @@ def is_of(option: str, system: str) -> bool:
 
 
 def test_a_cycle_over_all_systems_takes_three_round_trips(
-    filled: RedisServer, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
+    filled: RedisServer, make_source: MakeSource, count_trips: CountTrips
 ) -> None:
     source = make_source(filled.url, **PLAIN)
     read(source)
-    trips: list[int] = []
-    exchange = Link.exchange
-
-    def counted(link: Link, commands: Sequence[Command], **options: Any) -> list[Reply]:
-        if link is source._link:
-            trips.append(len(commands))
-        return exchange(link, commands, **options)
-
-    monkeypatch.setattr(Link, "exchange", counted)
+    trips = count_trips(source)
     assert waiting(source) == WAITING
     assert len(trips) <= 3, trips
 

@@ -4,20 +4,17 @@ import json
 import socket
 import time
 import tracemalloc
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from depthgauge.errors import ErrorKind, SourceError
-from depthgauge.redis_link import Link
-from depthgauge.resp import Command, Reply
 from depthgauge.secrets import Secret
 from depthgauge.snapshot import LiveJobs
 from exporter.settings import ListSettings, RedisSettings, SortedSetSettings
 from exporter.sources.redis_queues import RedisQueuesSource
-from tests.plugins.queue_source import MakeSource, read
+from tests.plugins.queue_source import CountTrips, MakeSource, read
 from tests.plugins.redis_server import MakeRedis, RedisServer, valkey_binary
 from tests.plugins.waiting import wait_for
 
@@ -54,21 +51,13 @@ def plain(queues: int = 3) -> dict[str, Any]:
 
 @pytest.mark.parametrize("queues", [1, 40])
 def test_a_cycle_takes_three_round_trips_whatever_the_number_of_queues(
-    redis_server: RedisServer, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch, queues: int
+    redis_server: RedisServer, make_source: MakeSource, count_trips: CountTrips, queues: int
 ) -> None:
     fill(redis_server, queues)
     source = make_source(redis_server.url, **plain(queues))
     first = read(source)
     assert len(first) == 5 * queues
-    trips: list[int] = []
-    exchange = Link.exchange
-
-    def counted(link: Link, commands: Sequence[Command], **options: Any) -> list[Reply]:
-        if link is source._link:
-            trips.append(len(commands))
-        return exchange(link, commands, **options)
-
-    monkeypatch.setattr(Link, "exchange", counted)
+    trips = count_trips(source)
     assert set(read(source)) == set(first)
     assert len(trips) == 3
 
