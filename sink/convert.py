@@ -19,6 +19,8 @@ SUFFIX: Final = "_partitions"
 
 def set_aside(connection: Connection) -> None:
     """Put empty tables under the names of the partitioned ones, with their comments, keys and grants; in a transaction."""
+    # A step of upkeep that had begun before would take its marks and then compute from the new, empty tables.
+    connection.execute(queries.WAIT_FOR_UPKEEP)
     connection.execute("DROP FUNCTION IF EXISTS depthgauge.ensure_partitions(date[])")
     for name in _partitioned(connection):
         names = {"new": sql.Identifier(name), "old": sql.Identifier(name + SUFFIX)}

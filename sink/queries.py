@@ -138,3 +138,6 @@ DROPPED: Final = "SELECT name, dropped_before FROM depthgauge.series WHERE dropp
 SET_DROPPED: Final = """
 UPDATE depthgauge.series SET dropped_before = greatest(dropped_before, %s) WHERE name = %s
 """
+
+WAIT_FOR_UPKEEP: Final = "SELECT pg_advisory_xact_lock(hashtextextended('depthgauge.maintain', 0))"
+"""What one step of maintain() holds (take_turn() in sql/idempotent): waits until nobody is at it, and keeps others from it."""

@@ -2,11 +2,16 @@
 -- so that the sink's role needs no more than to call it; each takes the same lock, so that one works at a time.
 
 CREATE OR REPLACE FUNCTION depthgauge.take_turn() RETURNS boolean
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    -- Not while migrate turns partitions into hypertables: buckets would be computed from half of their rows. The lock is
-    -- for the transaction: a session's would stay behind in a pooler's connection.
-    SELECT NOT EXISTS (SELECT FROM depthgauge.series s WHERE to_regclass(format('depthgauge.%I', s.name || '_partitions')) IS NOT NULL)
-       AND pg_try_advisory_xact_lock(hashtextextended('depthgauge.maintain', 0))
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- For the transaction: a session's lock would stay behind in a pooler's connection.
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('depthgauge.maintain', 0)) THEN
+        RETURN false;
+    END IF;
+    -- Not while migrate turns partitions into hypertables: buckets would be computed from half of their rows. It takes the
+    -- same lock before it sets the partitions aside, so that this is asked when that is done or cannot begin.
+    RETURN NOT EXISTS (SELECT FROM depthgauge.series s WHERE to_regclass(format('depthgauge.%I', s.name || '_partitions')) IS NOT NULL);
+END
 $$;
 
 CREATE OR REPLACE FUNCTION depthgauge.roll_up_some(most bigint DEFAULT 12) RETURNS bigint

@@ -150,3 +150,27 @@ def test_sinks_go_on_while_it_converts(make_sink: MakeSink, redis_server: RedisS
 
     wait_for(rolled_up, 20)
     assert_rollups_are_recounts(partitions)
+
+
+def test_a_step_of_upkeep_that_has_begun_is_waited_for(
+    make_sink: MakeSink, redis_server: RedisServer, partitions: str
+) -> None:
+    bus = redis_server.client()
+    base = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
+    publish(bus, *(make_snapshot(seq, base=base, slot=base + timedelta(seconds=seq)) for seq in range(151, 161)))
+    sink = make_sink(partitions, redis_server.url, maintain_every=timedelta(0))
+    wait_for(lambda: bus.xlen(stream.STREAM) == 0, 60)
+    sink.stop()
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    turning = threading.Thread(target=migrate, args=(Secret(partitions),), kwargs={"layout": Layout.HYPERTABLES})
+    with psycopg.connect(partitions) as upkeep:
+        assert upkeep.execute("SELECT depthgauge.take_turn()").fetchone() == (True,)
+        turning.start()
+        wait_for(lambda: select(partitions, waiting) == [(1,)], 20, what="migrate waits for the step's end")
+        # The same transaction: it takes the marks of rows that would be in the tables set aside by now.
+        assert upkeep.execute("SELECT depthgauge.roll_up_some(1000) > 0").fetchone() == (True,)
+    turning.join(60)
+    assert select(partitions, "SELECT layout FROM depthgauge.installation") == [("hypertables",)]
+    with psycopg.connect(partitions, autocommit=True) as connection:
+        connection.execute("CALL depthgauge.maintain()")
+    assert_rollups_are_recounts(partitions)
